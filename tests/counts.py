@@ -1,0 +1,30 @@
+"""How often tests repeat what takes long: the one place for such counts.
+
+`make test` uses the short ones, `make test-long` (FUMEHOOD_LONG=1) the full ones.
+"""
+
+import os
+from typing import Final
+
+LONG: Final = os.environ.get("FUMEHOOD_LONG") == "1"
+
+
+def count(short: int, full: int) -> int:
+    """`full` in a long run, else `short`."""
+    return full if LONG else short
+
+
+HYPOTHESIS_EXAMPLES: Final = count(100, 5_000)
+"""Examples of one property test."""
+
+MACHINE_EXAMPLES: Final = count(30, 2_000)
+"""Runs of one stateful machine."""
+
+CREATE_CLOSE_CYCLES: Final = count(500, 10_000)
+"""Create, call, close: resident memory may not grow."""
+
+CALLS_ON_ONE_INSTANCE: Final = count(20_000, 100_000)
+"""Calls of one instance: no growth."""
+
+THREAD_ROUNDS: Final = count(50, 2_000)
+"""Rounds of every thread in a test with many."""
