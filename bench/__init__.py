@@ -1,0 +1,1 @@
+"""Call overhead side by side with a peer: `make bench`."""
