@@ -1,0 +1,138 @@
+"""Every provider operation as a generator without I/O (provider-abi.md §1.3).
+
+Each function takes the plugin's `Traits` and the `cfg` it was opened with, yields effects and
+returns a decoded reply of `abi.replies`. Whoever drives it (`runtime.Session`) does the calls
+and the HTTP. Nothing here retries: whether to is the caller's business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from fumehood.abi import calls, http, jsonwire, replies
+from fumehood.abi.messages import Message, Tool
+from fumehood.errors import ProtocolError, Trap
+from fumehood.provider.effects import Op, Send
+from fumehood.provider.failures import Config, call, refusal, unsupported
+from fumehood.provider.traits import Mode, Traits
+
+_T = TypeVar("_T")
+
+
+def chat(
+    traits: Traits, cfg: Config, messages: Sequence[Message], tools: Sequence[Tool] | None
+) -> Op[replies.ChatReply]:
+    """One chat. Raises what the plugin or the remote API reports."""
+    data = calls.chat_input(cfg, messages, tools, gen_a=traits.gen_a)
+    if traits.mode is Mode.DIRECT:
+        answer = yield from _present(traits, "chat", "chat", data)
+        return replies.decode_chat_response(answer)
+    reply = yield from _exchange("chat_request", data)
+    if not is_success(reply.status):
+        raise (yield from refusal(traits, cfg, reply, chat=True))
+    answer = yield from call("parse_chat_response", calls.resp_input(cfg, reply))
+    return replies.decode_chat_response(answer)
+
+
+def embed(traits: Traits, cfg: Config, inputs: Sequence[str]) -> Op[list[list[float]]]:
+    """One vector per input, in order."""
+    data = calls.embed_input(cfg, inputs)
+    vectors = yield from _simple(traits, cfg, "embed", data, replies.decode_vectors)
+    if len(vectors) != len(inputs):
+        raise ProtocolError(f"{len(vectors)} vectors came back for {len(inputs)} inputs")
+    return vectors
+
+
+def complete(
+    traits: Traits,
+    cfg: Config,
+    prompt: str,
+    *,
+    suffix: str | None,
+    max_tokens: int | None,
+    temperature: float | None,
+) -> Op[str]:
+    """The completion of `prompt`."""
+    data = calls.complete_input(
+        cfg, prompt, suffix=suffix, max_tokens=max_tokens, temperature=temperature
+    )
+    return (yield from _simple(traits, cfg, "complete", data, replies.decode_completion))
+
+
+def list_models(traits: Traits, cfg: Config) -> Op[list[str]]:
+    """The names of the models. `cfg` may lack what other operations need (hazard 15)."""
+    if traits.mode is Mode.DIRECT:
+        data = jsonwire.encode(cfg)
+        answer = yield from _present(traits, "list_models", "list_models", data)
+        return replies.decode_models(answer)
+    data = calls.cfg_input(cfg)
+    if "list_models_static" in traits.exports:
+        answer = yield from call("list_models_static", data)
+        if answer.strip() not in (b"", b"null"):
+            return replies.decode_models(answer)
+    reply = yield from _exchange("list_models_request", data)
+    if not is_success(reply.status):
+        raise (yield from refusal(traits, cfg, reply, chat=False))
+    answer = yield from call("parse_list_models_response", calls.resp_input(None, reply))
+    return replies.decode_models(answer)
+
+
+def transcribe(traits: Traits, data: bytes) -> Op[str]:
+    """Text of the audio in `data` (§3.8). The guest does its own HTTP in both modes."""
+    answer = yield from _present(traits, "transcribe", "transcribe", data)
+    return replies.decode_text(answer)
+
+
+def speech(traits: Traits, data: bytes) -> Op[tuple[bytes, str | None]]:
+    """Audio bytes and their mime type (§3.8). The guest does its own HTTP in both modes."""
+    answer = yield from _present(traits, "speech", "speech", data)
+    return replies.decode_speech(answer)
+
+
+def is_success(status: int) -> bool:
+    """Whether a reply goes to the guest's parser: 2xx and nothing else."""
+    return 200 <= status < 300
+
+
+def _exchange(export: str, data: bytes) -> Op[http.HTTPResponse]:
+    """Have the guest build a request, send it."""
+    built = yield from call(export, data)
+    reply: http.HTTPResponse = yield Send(http.decode_request(built))
+    return reply
+
+
+def _present(traits: Traits, operation: str, export: str, data: bytes) -> Op[bytes]:
+    """Call an export that a plugin may lack."""
+    if export not in traits.exports:
+        raise unsupported(operation, f"the plugin does not export {export!r}")
+    return (yield from call(export, data))
+
+
+def _simple(
+    traits: Traits,
+    cfg: Config,
+    operation: str,
+    data: bytes,
+    decode: Callable[[bytes], _T],
+) -> Op[_T]:
+    """embed and complete: the generic classifier, the guest not consulted. Many plugins leave
+    these as a panic, so a trap here names the export and says what it probably means."""
+    names = [f"{operation}_request", f"parse_{operation}_response"]
+    if traits.mode is Mode.DIRECT:
+        names = [operation]
+    for name in names:
+        if name not in traits.exports:
+            raise unsupported(operation, f"the plugin does not export {name!r}")
+    try:
+        if traits.mode is Mode.DIRECT:
+            answer = yield from call(operation, data)
+        else:
+            reply = yield from _exchange(names[0], data)
+            if not is_success(reply.status):
+                raise (yield from refusal(traits, cfg, reply, chat=False))
+            answer = yield from call(names[1], calls.resp_input(cfg, reply))
+    except Trap as trap:
+        trap.hint = trap.hint or f"this plugin probably has no {operation}"
+        raise
+    return decode(answer)

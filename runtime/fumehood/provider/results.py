@@ -1,0 +1,108 @@
+"""What the operations of a provider give back. Each carries the receipt of its operation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from fumehood.abi.messages import (
+    Message,
+    Text,
+    Thinking,
+    ToolCall,
+    ToolUse,
+)
+from fumehood.abi.replies import ChatReply, Usage
+from fumehood.limits import Receipt
+
+
+@dataclass(frozen=True, slots=True)
+class ChatResponse:
+    """The answer to a chat; what the plugin left out is None (or empty)."""
+
+    text: str | None
+    tool_calls: tuple[ToolCall, ...]
+    thinking: str | None
+    usage: Usage | None
+    finish_reason: str | None
+    receipt: Receipt
+
+    @classmethod
+    def of(cls, reply: ChatReply, receipt: Receipt) -> ChatResponse:
+        """The public form of a decoded reply."""
+        return cls(
+            text=reply.text,
+            tool_calls=tuple(reply.tool_calls or ()),
+            thinking=reply.thinking,
+            usage=reply.usage,
+            finish_reason=reply.finish_reason,
+            receipt=receipt,
+        )
+
+    def message(self) -> Message:
+        """This answer as a message of the conversation, for the next `chat`."""
+        blocks: list[Text | Thinking | ToolUse] = []
+        if self.thinking:
+            blocks.append(Thinking(text=self.thinking))
+        if self.text:
+            blocks.append(Text(text=self.text))
+        blocks += [
+            ToolUse(id=call.id, name=call.name, arguments=call.parsed) for call in self.tool_calls
+        ]
+        return Message(role="Assistant", content=tuple(blocks))
+
+    def __str__(self) -> str:
+        return self.text or ""
+
+
+@dataclass(frozen=True, slots=True)
+class Embeddings:
+    """One vector per input, in order."""
+
+    vectors: list[list[float]]
+    receipt: Receipt
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """The completion of a prompt."""
+
+    text: str
+    receipt: Receipt
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True, slots=True)
+class Models:
+    """The names of the models that a provider offers."""
+
+    names: list[str]
+    receipt: Receipt
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
+@dataclass(frozen=True, slots=True)
+class Transcription:
+    """The text of an audio recording."""
+
+    text: str
+    receipt: Receipt
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True, slots=True)
+class Speech:
+    """Spoken text: bytes of audio in `mime_type`, None where the plugin did not say."""
+
+    audio: bytes
+    mime_type: str | None
+    receipt: Receipt
