@@ -1,0 +1,85 @@
+"""The type of a gallery row: one attack, the promise it goes against, and how it must end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.resources import files
+from typing import Any, Final
+
+from fumehood.limits import MIB, Limits
+
+LIMITS: Final = Limits(
+    deadline=0.5,
+    guest_time=5.0,
+    memory=64 * MIB,
+    kernel_memory=16 * MIB,
+    output_bytes=8 * MIB,
+    host_calls=20_000,
+    http_requests=4,
+    idle_time=5.0,
+)
+"""What every attack gets unless its row says otherwise: small, so that the gallery is quick."""
+
+HARMLESS: Final = "harmless"
+"""The expectation of a row that ends well because the guest reached nothing."""
+
+STUB: Final = "{stub}"
+"""Stands in a row's input for the stub's base URL; such a row needs a stub."""
+
+_INCLUDE: Final = "  ;; @include tools.wat\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Attack:
+    """One hostile guest and its end.
+
+    `group` is the class of threats.md, `promise` what is attacked. `expect` names the class of
+    `fumehood.errors` that must be raised, or is `HARMLESS`; then `answer`, where given, is the
+    output that proves that nothing was reached. `detail` maps attributes of the error (`limit`,
+    `reason`, `status`, …) to their values. `limits` replaces fields of `LIMITS`.
+    """
+
+    name: str
+    group: str
+    promise: str
+    expect: str
+    guest: str = ""
+    answer: bytes | None = None
+    detail: Mapping[str, Any] = field(default_factory=dict)
+    input: str = ""
+    config: Mapping[str, str] = field(default_factory=dict)
+    limits: Mapping[str, Any] = field(default_factory=dict)
+    allowed_hosts: tuple[str, ...] = ()
+    dropped: bool = False
+    export: str = "run"
+
+    @property
+    def source(self) -> str:
+        """The guest's text, ready to be loaded."""
+        return source(self.guest or self.name)
+
+    @property
+    def needs_stub(self) -> bool:
+        """True where the row speaks to a stub endpoint."""
+        return STUB in self.input
+
+    @property
+    def operation(self) -> Limits:
+        """The limits of this row's call."""
+        return LIMITS.replace(**self.limits)
+
+
+def source(guest: str) -> str:
+    """The WAT text of a guest of `guests/`, its include resolved.
+
+    Raises ValueError for a name that is not a guest's.
+    """
+    if not guest.isidentifier():
+        raise ValueError(f"{guest!r} is not the name of a guest")
+    folder = files("fumehood.testing.gallery") / "guests"
+    try:
+        text = (folder / f"{guest}.wat").read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ValueError(f"the gallery has no guest {guest!r}") from None
+    return text.replace(_INCLUDE, (folder / "tools.wat").read_text(encoding="utf-8"))

@@ -1,0 +1,25 @@
+;; Loads and stores through handles that were never given: 0, the registers of other kernels, the
+;; ends of the address space. Loads must read 0, stores must change nothing, good blocks stay good.
+(module
+  (import "extism:host/env" "load_u64" (func $load_u64 (param i64) (result i64)))
+  (import "extism:host/env" "store_u64" (func $store_u64 (param i64 i64)))
+  ;; @include tools.wat
+  (func $probe (param $at i64)
+    (call $store_u8 (local.get $at) (i32.const 0xff))
+    (call $store_u64 (local.get $at) (i64.const -1))
+    (call $note (call $load_u8 (local.get $at)))
+    (call $note (i64.ne (call $load_u64 (local.get $at)) (i64.const 0))))
+  (func (export "run") (result i32) (local $good i64)
+    (local.set $good (call $alloc (i64.const 1)))
+    (call $store_u8 (local.get $good) (i32.const 0))
+    (call $probe (i64.const 0))
+    (call $probe (i64.const 8))
+    (call $probe (i64.const 0xfffffffffffffff8))
+    (call $probe (i64.const -1))
+    (call $probe (i64.const 0x8000000000000000))
+    (call $probe (i64.const 0x100000000))
+    (call $probe (i64.const 0xffffffff))
+    (call $note (call $load_u8 (local.get $good)))
+    (call $note (i64.ne (call $length (local.get $good)) (i64.const 1)))
+    (call $tell)
+    (i32.const 0)))

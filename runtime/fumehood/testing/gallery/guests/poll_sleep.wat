@@ -1,0 +1,11 @@
+;; Sleeps for an hour in poll_oneoff: a sleeping guest burns no fuel and runs no guest code.
+(module
+  (import "wasi_snapshot_preview1" "poll_oneoff"
+    (func $poll (param i32 i32 i32 i32) (result i32)))
+  (memory (export "memory") 1)
+  (func (export "run") (result i32)
+    ;; subscription: userdata u64, tag 0 = clock, id 1 = monotonic, timeout, precision, flags
+    (i32.store (i32.const 16) (i32.const 1))
+    (i64.store (i32.const 24) (i64.const 3600000000000))
+    (drop (call $poll (i32.const 0) (i32.const 64) (i32.const 1) (i32.const 128)))
+    (i32.const 0)))

@@ -1,0 +1,65 @@
+"""Every row of the gallery is contained, in time, while a well-behaved plugin works beside it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from fumehood.plugin import Plugin
+from fumehood.testing.gallery import GALLERY, Attack, source
+from fumehood.testing.gallery.run import contain
+from fumehood.testing.stub import StubServer
+
+GRACE = 0.05
+"""Seconds after the deadline that containment may take (threats.md)."""
+
+TRIES = 4
+"""A shared machine may be late; it may not be late every time."""
+
+
+@pytest.fixture(scope="module")
+def stub() -> Iterator[StubServer]:
+    with StubServer() as server:
+        yield server
+
+
+@pytest.fixture
+def neighbour() -> Iterator[list[str]]:
+    """A well-behaved plugin at work in another thread; the list holds its wrong answers."""
+    wrong: list[str] = []
+    done = threading.Event()
+    answers = 0
+
+    def work() -> None:
+        nonlocal answers
+        with Plugin(source("well_behaved").encode()) as plugin:
+            while not done.is_set():
+                text = f"answer {answers}".encode()
+                try:
+                    if (output := plugin.call("run", text)) != text:
+                        wrong.append(f"{output!r} instead of {text!r}")
+                except Exception as error:
+                    wrong.append(repr(error))
+                answers += 1
+                done.wait(0.005)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    yield wrong
+    done.set()
+    thread.join()
+    assert answers > 0
+
+
+@pytest.mark.parametrize("attack", GALLERY, ids=lambda attack: attack.name)
+def test_contained(attack: Attack, stub: StubServer, neighbour: list[str]) -> None:
+    for _ in range(TRIES):
+        end = contain(attack, stub.url)
+        assert end.contained, end.why
+        late = end.seconds - attack.operation.deadline
+        if late <= GRACE:
+            break
+    assert late <= GRACE, f"contained {late:.3f} s after its deadline"
+    assert neighbour == []
