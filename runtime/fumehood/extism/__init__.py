@@ -1,0 +1,27 @@
+"""The Extism-compatible face: `import fumehood.extism as extism` (extism-abi.md §4).
+
+What code written for the `extism` package uses, over the native `Plugin`; what differs, and why, is
+in docs/differences-from-extism.md. The near-public names are in `fumehood.extism.extism`.
+"""
+
+from fumehood.errors import Error
+from fumehood.extism.codecs import Codec, Json, Pickle, Ptr, Raw
+from fumehood.extism.current import CurrentPlugin
+from fumehood.extism.functions import HOST_FN_REGISTRY, Function, host_fn
+from fumehood.extism.types import Memory, Val, ValType
+
+__all__ = [
+    "HOST_FN_REGISTRY",
+    "Codec",
+    "CurrentPlugin",
+    "Error",
+    "Function",
+    "Json",
+    "Memory",
+    "Pickle",
+    "Ptr",
+    "Raw",
+    "Val",
+    "ValType",
+    "host_fn",
+]

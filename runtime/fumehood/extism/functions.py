@@ -1,0 +1,234 @@
+"""`Function`, `host_fn` and the registry of decorated functions (extism-abi.md §4.2)."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final, get_type_hints
+
+from fumehood.extism import codecs
+from fumehood.extism.current import CurrentPlugin, Kernel
+from fumehood.extism.types import (
+    LETTERS,
+    UsageTypeError,
+    Val,
+    ValType,
+    from_wasm,
+    to_wasm,
+)
+
+DEFAULT_NAMESPACE: Final = "extism:host/user"
+
+HOST_FN_REGISTRY: list[Function] = []
+"""Every decorated function of the process: what a `Plugin` gets that is given no `functions`."""
+
+
+class Function:
+    """A host function: `f(plugin, params, results, *user_data)`, with `Val` lists.
+
+    `args` and `returns` are the numbers of the value types. Raises UsageTypeError for a type that
+    host functions cannot use.
+    """
+
+    def __init__(
+        self,
+        namespace: str | None,
+        name: str,
+        args: Iterable[ValType],
+        returns: Iterable[ValType],
+        f: Callable[..., Any],
+        *user_data: Any,
+    ) -> None:
+        self.namespace = namespace
+        self.name = name
+        self.parameter_types = _numbers(name, args)
+        self.result_types = _numbers(name, returns)
+        self.args = [t.value for t in self.parameter_types]
+        self.returns = [t.value for t in self.result_types]
+        self.user_data = user_data
+        self.f = f
+
+    @property
+    def params(self) -> str:
+        """The parameter types as the engine writes them, one letter a value."""
+        return "".join(LETTERS[t] for t in self.parameter_types)
+
+    @property
+    def results(self) -> str:
+        """The result types, likewise."""
+        return "".join(LETTERS[t] for t in self.result_types)
+
+    def run(self, call: Kernel, *arguments: float) -> Any:
+        """What the engine calls: Wasm numbers in, Wasm numbers out (a tuple for several).
+
+        What the function raises leaves as it is, and stops the guest.
+        """
+        plugin = CurrentPlugin(call)
+        given = [from_wasm(t, v) for t, v in zip(self.parameter_types, arguments, strict=True)]
+        slots = [Val(t, 0) for t in self.result_types]
+        try:
+            self.f(plugin, given, slots, *self.user_data)
+        finally:
+            plugin._finish()
+        numbers = [to_wasm(t, slot) for t, slot in zip(self.result_types, slots, strict=True)]
+        if not numbers:
+            return None
+        return numbers[0] if len(numbers) == 1 else tuple(numbers)
+
+    def __repr__(self) -> str:
+        namespace = self.namespace or DEFAULT_NAMESPACE
+        return f"{type(self).__name__}({namespace}::{self.name} ({self.params})→({self.results}))"
+
+
+class ExplicitFunction(Function):
+    """A function with an explicit signature. Calling it calls the function it decorates."""
+
+    def __init__(  # noqa: PLR0917 - positional, as the package has it
+        self,
+        namespace: str | None,
+        name: str,
+        args: Iterable[ValType],
+        returns: Iterable[ValType],
+        func: Callable[..., Any],
+        user_data: Sequence[Any],
+        low_level: Callable[..., Any] | None = None,
+    ) -> None:
+        self.func = func
+        super().__init__(namespace, name, args, returns, low_level or func, *user_data)
+        functools.update_wrapper(self, func)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.func(*args, **kwargs)
+
+
+class TypeInferredFunction(ExplicitFunction):
+    """A function whose signature is read from its annotations (§4.3).
+
+    A first parameter annotated `CurrentPlugin` gets the caller; `user_data` is appended. Raises
+    UsageTypeError where the annotations do not say enough.
+    """
+
+    def __init__(
+        self,
+        namespace: str | None,
+        name: str,
+        func: Callable[..., Any],
+        user_data: Sequence[Any],
+    ) -> None:
+        uses_plugin, parameters, results = _infer(func)
+
+        def low_level(
+            plugin: CurrentPlugin, inputs: list[Val], outputs: list[Val], *extra: Any
+        ) -> None:
+            arguments: list[Any] = [plugin] if uses_plugin else []
+            arguments += [p.read(plugin, slot) for p, slot in zip(parameters, inputs, strict=True)]
+            values = codecs.spread(results, func(*arguments, *extra))
+            for converter, slot, value in zip(results, outputs, values, strict=True):
+                converter.write(plugin, slot, value)
+
+        super().__init__(
+            namespace,
+            name,
+            [p.type for p in parameters],
+            [r.type for r in results],
+            func,
+            user_data,
+            low_level,
+        )
+
+
+def host_fn(
+    name: str | Callable[..., Any] | None = None,
+    namespace: str | None = None,
+    signature: tuple[Sequence[ValType], Sequence[ValType]] | None = None,
+    user_data: Any = None,
+) -> Any:
+    """Make a Python function callable by guests, and put it into `HOST_FN_REGISTRY`.
+
+    `name` defaults to the function's, `namespace` to `extism:host/user`. With `signature` the
+    function is called as `f(plugin, params, results, *user_data)`; without it the types are
+    inferred from the annotations. `user_data` is one `bytes` or a list, and is copied.
+
+    The decorated object can be called like the function itself. An exception that it raises while
+    a guest calls it stops the guest, and is the `__cause__` of what the caller of the plugin gets.
+    """
+    if callable(name):  # `@extism.host_fn` without parentheses
+        return host_fn()(name)
+    extra = [] if user_data is None else [user_data] if _is_one(user_data) else list(user_data)
+
+    def decorate(func: Callable[..., Any]) -> ExplicitFunction:
+        wasm_name = name or getattr(func, "__name__", "")
+        if not wasm_name:
+            raise UsageTypeError("a host function without a name needs name=")
+        made = (
+            TypeInferredFunction(namespace, wasm_name, func, extra)
+            if signature is None
+            else ExplicitFunction(namespace, wasm_name, signature[0], signature[1], func, extra)
+        )
+        HOST_FN_REGISTRY.append(made)
+        return made
+
+    return decorate
+
+
+class _ExtismFunctionMetadata:
+    """A function as registered with one plugin; `pointer` is None once it is given up."""
+
+    def __init__(self, f: Function) -> None:
+        self.pointer: Function | None = f
+
+    def __del__(self) -> None:
+        self.pointer = None
+
+
+def _is_one(user_data: Any) -> bool:
+    return isinstance(user_data, bytes | bytearray | str) or not isinstance(user_data, Iterable)
+
+
+def _numbers(name: str, types: Iterable[ValType]) -> list[ValType]:
+    found = list(types)
+    for t in found:
+        if not isinstance(t, ValType):
+            raise UsageTypeError(f"{name}: a ValType is needed, not {t!r:.60}")
+        if t not in LETTERS:
+            raise UsageTypeError(f"{name}: host functions cannot use {t.name} values")
+    return found
+
+
+def _infer(
+    func: Callable[..., Any],
+) -> tuple[bool, list[codecs.Parameter], list[codecs.Result]]:
+    try:
+        hints = get_type_hints(func, include_extras=True)
+    except NameError as problem:
+        raise UsageTypeError(
+            f"an annotation of {_name(func)} cannot be resolved: {problem}",
+            hint="names in annotations must be module-level where annotations are strings",
+        ) from problem
+    if not hints:
+        raise UsageTypeError(
+            "Host function must include Python type annotations or explicitly list arguments."
+        )
+    parameters: list[codecs.Parameter] = []
+    uses_plugin = False
+    skipped: str | None = None
+    for index, item in enumerate(inspect.signature(func).parameters.values()):
+        if item.kind in (item.VAR_POSITIONAL, item.VAR_KEYWORD, item.KEYWORD_ONLY):
+            continue  # *user_data, and what no guest can pass
+        if item.name not in hints:
+            skipped = item.name
+        elif skipped is not None:
+            raise UsageTypeError(
+                f"{_name(func)}: parameter {skipped} before {item.name} needs an annotation",
+                hint="parameters without one get user_data, which comes last",
+            )
+        elif index == 0 and hints[item.name] is CurrentPlugin:
+            uses_plugin = True
+        else:
+            parameters.append(codecs.parameter(item.name, hints[item.name]))
+    return uses_plugin, parameters, codecs.results(hints.get("return"))
+
+
+def _name(func: Callable[..., Any]) -> str:
+    return getattr(func, "__name__", repr(func))
