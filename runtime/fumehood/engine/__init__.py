@@ -1,0 +1,20 @@
+"""The only room that imports wasmtime: engines, the kernel, sandboxes."""
+
+from fumehood.engine.hostcall import HostCall, HostImport
+from fumehood.engine.module import CompiledModule, ExportInfo, ImportInfo, load_module
+from fumehood.engine.sandbox import ExitRequest, Sandbox
+from fumehood.engine.template import NamedModule, Template, signature
+
+__all__ = [
+    "CompiledModule",
+    "ExitRequest",
+    "ExportInfo",
+    "HostCall",
+    "HostImport",
+    "ImportInfo",
+    "NamedModule",
+    "Sandbox",
+    "Template",
+    "load_module",
+    "signature",
+]

@@ -1,0 +1,191 @@
+"""Functions of ours that a guest may call, and what such a function can do while it runs."""
+
+from __future__ import annotations
+
+import ctypes
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from fumehood.abi.memory import check_range
+from fumehood.engine import native
+from fumehood.errors import OutOfFuel, OutOfMemory, ProtocolError
+
+if TYPE_CHECKING:
+    from fumehood.engine.sandbox import Sandbox
+    from fumehood.meter import Meter
+
+CALL_FUEL: Final = 1_000
+"""Fuel of any host call: about the guest instructions that the same time would buy."""
+BYTES_PER_FUEL: Final = 4
+"""Bytes moved by the host for one unit of fuel."""
+
+NOTES_CAP: Final = 4096
+"""Characters of guest standard error that are kept."""
+
+_U32: Final = 0xFFFFFFFF
+_U64: Final = 0xFFFFFFFFFFFFFFFF
+
+
+@dataclass(frozen=True, slots=True)
+class HostImport:
+    """A host function: `function(call, *arguments)`.
+
+    Types are one letter a value (i = i32, I = i64, f = f32, F = f64); integers arrive unsigned
+    and any integer is accepted as a result. `charge` is fuel beyond `CALL_FUEL`. `timed` keeps
+    the time it takes out of the guest's own (`Limits.guest_time`); the deadline always counts.
+    What the function raises stops the guest and reaches the caller.
+    """
+
+    namespace: str
+    name: str
+    params: str
+    results: str
+    function: Callable[..., Any]
+    charge: int = 0
+    timed: bool = False
+
+
+def decode_arguments(params: str, words: Any) -> list[int | float]:
+    """The raw words of a call as Python numbers, integers unsigned."""
+    values: list[int | float] = []
+    for index, letter in enumerate(params):
+        word = words[index * native.RAW_WORDS]
+        if letter == "I":
+            values.append(word)
+        elif letter == "i":
+            values.append(word & _U32)
+        elif letter == "f":
+            values.append(struct.unpack("<f", struct.pack("<I", word & _U32))[0])
+        else:
+            values.append(struct.unpack("<d", struct.pack("<Q", word))[0])
+    return values
+
+
+def encode_results(results: str, value: Any, words: Any) -> None:
+    """Write a function's result; a tuple for several. Raises TypeError, struct.error and
+    OverflowError for values that the types cannot hold: the host function's own mistake."""
+    if not results:
+        return
+    values = value if len(results) > 1 else (value,)
+    if len(values) != len(results):
+        raise TypeError(f"{len(results)} results are needed, not {len(values)}")
+    for index, (letter, item) in enumerate(zip(results, values, strict=True)):
+        if letter == "I":
+            word = int(item) & _U64
+        elif letter == "i":
+            word = int(item) & _U32
+        elif letter == "f":
+            word = struct.unpack("<I", struct.pack("<f", item))[0]
+        else:
+            word = struct.unpack("<Q", struct.pack("<d", item))[0]
+        words[index * native.RAW_WORDS] = word
+
+
+class HostCall:
+    """What a host function works with; one object a sandbox, valid while a call runs.
+
+    Handles are the kernel's (extism-abi.md §1.1) and attacker data: unknown ones raise
+    `ProtocolError`, whose message names `what`.
+    """
+
+    __slots__ = ("_sandbox", "caller", "context")
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self._sandbox = sandbox
+        self.caller: int = 0
+        self.context: object = None
+        """The caller's object for this call (Extism's host context); the guest cannot see it."""
+
+    @property
+    def meter(self) -> Meter:
+        """The account of the operation under way."""
+        return self._sandbox.meter
+
+    @property
+    def services(self) -> Any:
+        """What the plugin was given: `imports.Services`."""
+        return self._sandbox.services
+
+    def length(self, handle: int) -> int:
+        """Bytes of the live block at `handle`; 0 for anything else."""
+        block = self._sandbox.block(handle)
+        return 0 if block is None or block.freed else block.length
+
+    def read(self, handle: int, what: str = "a value") -> bytes:
+        """A copy of the block at `handle`; handle 0 is the empty value.
+
+        Charges fuel for its bytes. Raises ProtocolError for a handle that is no live block.
+        """
+        if handle == 0:
+            return b""
+        block = self._sandbox.block(handle)
+        if block is None or block.freed:
+            raise ProtocolError(f"invalid handle offset for {what}: {handle}")
+        self.charge_bytes(block.length)
+        data = self._sandbox.data
+        check_range(block.offset, block.length, len(data), what)
+        return data[block.offset : block.offset + block.length].tobytes()
+
+    def write(self, data: bytes | bytearray | memoryview) -> int:
+        """A new block holding `data`; its handle, 0 for empty data. Charges fuel for its bytes.
+
+        Raises OutOfMemory where the kernel's memory has no room.
+        """
+        size = len(data)
+        self.charge_bytes(size)
+        handle = self.alloc(size)
+        if handle:
+            self._sandbox.data[handle : handle + size] = data
+        elif size:
+            limit = self.meter.limits.kernel_memory
+            raise OutOfMemory(
+                f"{size} bytes do not fit in what is left of the kernel's {limit}",
+                limit="kernel_memory",
+                hint="raise limits.kernel_memory",
+            )
+        return handle
+
+    def alloc(self, size: int) -> int:
+        """A block of `size` bytes, or 0 where the kernel refuses it."""
+        return self._sandbox.alloc(size)
+
+    def free(self, handle: int) -> None:
+        """Mark the block free; anything that is no block is ignored."""
+        self._sandbox.free(handle)
+
+    def view(self, offset: int, length: int) -> memoryview:
+        """Writable view of kernel memory, checked; for the compatibility face's `memory()`."""
+        data = self._sandbox.data
+        check_range(offset, length, len(data), "a memory view")
+        return data[offset : offset + length]
+
+    def guest_memory(self) -> memoryview:
+        """The calling module's own linear memory; the caller releases the view before it
+        returns. Raises ProtocolError where the module exports none."""
+        extern = native.Extern()
+        found = native.caller_export_get(self.caller, b"memory", 6, ctypes.byref(extern))
+        if not found or extern.kind != native.KIND_MEMORY:
+            raise ProtocolError("the module exports no memory of the name 'memory'")
+        context = self._sandbox.context_address
+        where = ctypes.addressof(extern) + 8
+        size = native.memory_data_size(context, where)
+        return native.view(native.memory_data(context, where) or 0, size)
+
+    def note(self, text: str) -> None:
+        """Keep the end of what the guest wrote to its standard error, as a note on a trap."""
+        self._sandbox.notes = (self._sandbox.notes + text)[-NOTES_CAP:]
+
+    def charge_bytes(self, size: int) -> None:
+        """Take the fuel of `size` bytes moved by the host."""
+        self.charge(size // BYTES_PER_FUEL)
+
+    def charge(self, fuel: int) -> None:
+        """Take `fuel` from the operation; raises OutOfFuel where it is not there."""
+        if not self._sandbox.take_fuel(fuel):
+            raise OutOfFuel(
+                "the operation's fuel is used up by host calls",
+                limit="fuel",
+                hint="raise limits.fuel if the work is legitimate",
+            )

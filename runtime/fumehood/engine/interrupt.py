@@ -1,0 +1,76 @@
+"""Ctrl-C while a guest runs.
+
+Python delivers SIGINT by raising at the next bytecode of the main thread. While a guest runs, that
+is the first bytecode of one of our ctypes callbacks, before any `try` there: ctypes would print
+the exception, drop it and let the guest go on. So a call on the main thread swaps in a handler that
+only notes the signal (0.35 µs a call), and puts the old one back after.
+"""
+
+from __future__ import annotations
+
+import _signal  # type: ignore[import-not-found]  # the C module below `signal`, without stubs
+import os
+import threading
+from collections.abc import Callable
+from typing import Any, Final
+
+SIGINT: Final = 2
+_main: int | None = threading.main_thread().ident
+
+
+def _after_fork() -> None:
+    global _main  # noqa: PLW0603 - the forking thread is the child's main thread
+    _main = threading.get_ident()
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+Handler = Callable[[int, Any], Any]
+_swap: Final[Callable[[int, Handler], Any]] = _signal.signal
+_current: Final = _signal.getsignal
+
+
+class Interrupts:
+    """The SIGINT of one sandbox: `pending` is what the previous handler raised."""
+
+    __slots__ = ("_note", "_old", "in_host", "pending")
+
+    def __init__(self) -> None:
+        self.pending: BaseException | None = None
+        self.in_host = False
+        """True while a host function's Python code runs: there the old handler may raise."""
+        self._old: Handler | None = None
+        self._note = self._on_signal
+
+    def arm(self) -> bool:
+        """Take SIGINT over, on the main thread; true where `disarm` must be called.
+
+        `signal.signal` itself costs 5.4 µs for its enum; the C function below it 0.17.
+        """
+        if threading.get_ident() != _main:
+            return False
+        old = _current(SIGINT)
+        if not callable(old):  # ignored, default, or not Python's: then nothing is raised here
+            return False
+        self.pending = None
+        self._old = old
+        _swap(SIGINT, self._note)
+        return True
+
+    def disarm(self) -> None:
+        """Give SIGINT back; what came meanwhile is in `pending`."""
+        if self._old is not None:
+            _swap(SIGINT, self._old)
+            self._old = None
+
+    def _on_signal(self, signum: int, frame: Any) -> None:
+        old = self._old
+        if old is None:
+            return
+        if self.in_host:
+            old(signum, frame)
+            return
+        try:
+            old(signum, frame)
+        except BaseException as raised:  # noqa: BLE001 - kept, and raised when the guest has stopped
+            self.pending = raised

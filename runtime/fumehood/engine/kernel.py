@@ -1,0 +1,76 @@
+"""The kernel module and the layout of its registers (extism-abi.md §1, kernel.wat)."""
+
+from __future__ import annotations
+
+import functools
+from importlib import resources
+from struct import Struct
+from typing import Final
+
+from fumehood.engine import native
+from fumehood.engine.machine import machine
+from fumehood.errors import HostError
+
+NAMESPACE: Final = "extism:host/env"
+PAGE: Final = 65536
+FIRST: Final = 80
+"""The first block of a call, the input if there is one. Odd addresses below 65 are not handles."""
+TABLE: Final = 80
+"""Offset of the block table in the metadata memory."""
+FREED: Final = 1 << 31
+
+REGISTERS: Final = Struct("<10Q")
+"""in_off in_len out_off out_len error bump blocks capacity input_u64_limit refused."""
+INPUT: Final = Struct("<10QII")
+"""The registers and the first table entry."""
+RESULT: Final = Struct("<4Q")
+"""Read at offset 16: out_off out_len error bump."""
+RESULT_AT: Final = 16
+BLOCKS: Final = Struct("<Q")
+BLOCKS_AT: Final = 48
+REFUSED_AT: Final = 72
+BUMP_AT: Final = 40
+
+GUEST_FUNCTIONS: Final[dict[str, tuple[str, str]]] = {
+    "alloc": ("I", "I"),
+    "free": ("I", ""),
+    "length": ("I", "I"),
+    "length_unsafe": ("I", "I"),
+    "load_u8": ("I", "i"),
+    "load_u64": ("I", "I"),
+    "store_u8": ("Ii", ""),
+    "store_u64": ("II", ""),
+    "input_load_u8": ("I", "i"),
+    "input_load_u64": ("I", "I"),
+    "input_set": ("II", ""),
+    "input_offset": ("", "I"),
+    "input_length": ("", "I"),
+    "output_set": ("II", ""),
+    "output_offset": ("", "I"),
+    "output_length": ("", "I"),
+    "error_set": ("I", ""),
+    "error_get": ("", "I"),
+    "reset": ("", ""),
+    "memory_bytes": ("", "I"),
+}
+"""What guests may import, with the types of §1.2 (I = i64, i = i32)."""
+
+
+def pages(size: int) -> int:
+    """Whole pages that hold `size` bytes, at least one, at most a 32-bit memory."""
+    return min(max(1, -(-size // PAGE)), 65536)
+
+
+@functools.lru_cache(maxsize=16)
+def kernel_module(page_count: int) -> int:
+    """Address of the compiled kernel with `page_count` pages of data memory.
+
+    Compiled once per size and process and never freed: a handful of limits are in use at a time.
+    """
+    text = resources.files("fumehood.engine").joinpath("kernel.wat").read_text("utf-8")
+    meta = page_count // 2 + 1
+    text = text.replace("{PAGES}", str(page_count)).replace("{META_PAGES}", str(meta))
+    binary = native.wat2wasm(text.encode())
+    if isinstance(binary, native.Failure):
+        raise HostError(f"the kernel does not assemble: {binary.root()}")
+    return machine().compile(binary)

@@ -1,0 +1,104 @@
+"""The process's wasmtime engines: one that runs, one that only validates guests.
+
+The kernel needs two memories, guests must not have them: a guest is validated alone, with
+multi-memory and every other proposal that plugins do not need off, before it is compiled.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+from ctypes import byref, c_void_p
+from typing import Any, Final
+
+import wasmtime
+
+from fumehood.engine import native
+from fumehood.engine.ticker import Ticker
+from fumehood.errors import HostError, LoadError
+
+_OFF: Final = (
+    "threads",
+    "tail_call",
+    "function_references",
+    "gc",
+    "relaxed_simd",
+    "memory64",
+    "wide_arithmetic",
+    "exceptions",
+    "custom_page_sizes",
+    "stack_switching",
+    "component_model",
+)
+"""Proposals no plugin toolchain needs. Fewer features, fewer advisories that reach us."""
+
+
+def _configuration(*, multi_memory: bool) -> wasmtime.Config:
+    config = wasmtime.Config()
+    config.consume_fuel = True
+    config.epoch_interruption = True
+    for proposal in _OFF:
+        setter: Any = getattr(native.bindings, f"wasmtime_config_wasm_{proposal}_set", None)
+        if setter is not None:  # a release that does not know a proposal has it off
+            setter(config.ptr(), False)
+    native.bindings.wasmtime_config_wasm_multi_memory_set(config.ptr(), multi_memory)
+    # A memory that may not move lets the host keep its view of it (free: no bounds check is lost).
+    native.bindings.wasmtime_config_memory_may_move_set(config.ptr(), False)
+    return config
+
+
+class Machine:
+    """The engines and the ticker. One a process; it lives as long as the process does."""
+
+    def __init__(self) -> None:
+        self.engine = wasmtime.Engine(_configuration(multi_memory=True))
+        self._validator = wasmtime.Engine(_configuration(multi_memory=False))
+        native.check_call(self.engine)
+        self.address = native.pointer(self.engine)
+        self._validator_address = native.pointer(self._validator)
+        self.ticker = Ticker(self.address)
+
+    def validate(self, wasm: bytes) -> None:
+        """Raise `LoadError` unless `wasm` is a core module that uses only what guests may."""
+        failure = native.check(native.module_validate(self._validator_address, wasm, len(wasm)))
+        if failure is not None:
+            raise LoadError(
+                f"the module is not valid: {_one_line(failure)}",
+                hint="it may be damaged, or need a Wasm proposal that is off here",
+            )
+
+    def compile(self, wasm: bytes) -> int:
+        """Compile; the caller owns the module behind the address."""
+        module = c_void_p()
+        failure = native.check(native.module_new(self.address, wasm, len(wasm), byref(module)))
+        if failure is not None:
+            raise LoadError(f"the module cannot be compiled: {_one_line(failure)}")
+        if module.value is None:
+            raise HostError("wasmtime gave no module and no error")
+        return module.value
+
+
+def _one_line(failure: native.Failure) -> str:
+    lines = [line.strip() for line in failure.text.splitlines() if line.strip()]
+    return ": ".join(line.removeprefix("0: ") for line in lines if line != "Caused by:")[:500]
+
+
+_lock = threading.Lock()
+_machine: Machine | None = None
+
+
+def machine() -> Machine:
+    """The process's machine, built at the first use (some milliseconds)."""
+    global _machine  # noqa: PLW0603 - one engine per process is the point: it owns the epoch
+    if _machine is None:
+        with _lock:
+            if _machine is None:
+                _machine = Machine()
+    return _machine
+
+
+def wrap_module(address: int) -> wasmtime.Module:
+    """A wasmtime-py module that takes ownership of a compiled one, for reflection."""
+    pointer: Any = ctypes.cast(address, ctypes.POINTER(native.bindings.wasmtime_module_t))
+    module: wasmtime.Module = wasmtime.Module._from_ptr(pointer)
+    return module

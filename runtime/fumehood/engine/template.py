@@ -1,0 +1,228 @@
+"""Modules and host functions, checked and linked once, ready to be instantiated many times.
+
+A guest linked to a kernel of its own store cannot be an InstancePre, so each instantiation defines
+its kernel in a linker that allows shadowing. A linker used for two stores at once is a data race:
+each instantiation borrows one of its own from `_linkers`.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections import deque
+from collections.abc import Sequence
+from ctypes import byref, c_void_p
+from dataclasses import dataclass
+from typing import Any, Final
+
+import wasmtime
+
+from fumehood.engine import kernel, native
+from fumehood.engine.hostcall import HostImport
+from fumehood.engine.machine import machine
+from fumehood.engine.module import CompiledModule, ImportInfo
+from fumehood.engine.sandbox import HOST_CALLBACK_POINTER, Sandbox
+from fumehood.errors import ClosedError, HostError, LoadError
+from fumehood.limits import Limits
+from fumehood.meter import Meter
+
+_SPARE_LINKERS: Final = 8
+
+
+@dataclass(frozen=True, slots=True)
+class NamedModule:
+    """A module and the name that others import it by."""
+
+    name: str
+    module: CompiledModule
+
+
+class Template:
+    """Everything that is made once for a set of modules and host functions.
+
+    `modules` come in the order they are to be instantiated, the main one last. Of host functions
+    with the same name the last counts, and one in `extism:host/env` replaces the kernel's
+    (extism-abi.md §2.2). Raises LoadError for an import that nothing provides or that has another
+    type. Owns its linkers: `close()`.
+    """
+
+    def __init__(self, modules: Sequence[NamedModule], imports: Sequence[HostImport]) -> None:
+        if not modules:
+            raise LoadError("no module to run")
+        self.modules = tuple(modules)
+        self.main = modules[-1].module
+        self._table: list[HostImport] = []
+        self._wanted: dict[tuple[str, str], int] = {}
+        self._overrides: list[int] = []
+        self._resolve({(i.namespace, i.name): i for i in imports})
+        self._lock = threading.Lock()
+        self._linkers: deque[int] = deque()
+        self._closed = False
+
+    # -- checking -------------------------------------------------------------------------
+
+    def _resolve(self, provided: dict[tuple[str, str], HostImport]) -> None:
+        linked: dict[str, CompiledModule] = {}
+        for named in self.modules:
+            for need in named.module.imports:
+                self._resolve_one(named.name, need, provided, linked)
+            linked[named.name] = named.module
+
+    def _resolve_one(
+        self,
+        owner: str,
+        need: ImportInfo,
+        provided: dict[tuple[str, str], HostImport],
+        linked: dict[str, CompiledModule],
+    ) -> None:
+        key = (need.module, need.name)
+        where = f"{need.module}::{need.name}"
+        if need.module in linked:
+            export = linked[need.module].exports.get(need.name)
+            if export is None:
+                raise LoadError(
+                    f"unknown import: `{where}` has not been defined",
+                    hint=f"module {need.module!r} does not export it",
+                )
+            return
+        if need.kind != "func":
+            raise LoadError(
+                f"module {owner!r} imports the {need.kind} {where}; "
+                "only functions may be imported from a host"
+            )
+        host = provided.get(key)
+        if host is not None:
+            types = (host.params, host.results)
+        elif need.module == kernel.NAMESPACE and need.name in kernel.GUEST_FUNCTIONS:
+            types = kernel.GUEST_FUNCTIONS[need.name]
+        elif need.module == kernel.NAMESPACE:
+            raise LoadError(
+                f"invalid function import from {kernel.NAMESPACE}: {need.name} "
+                f"(type {signature(need.params, need.results)})",
+                hint="the plugin's PDK may be newer than this host",
+            )
+        else:
+            raise LoadError(
+                f"unknown import: `{where}` has not been defined",
+                hint="no host function of that name is given to this plugin",
+            )
+        if types != (need.params, need.results):
+            raise LoadError(
+                f"types incompatible: {where} is {signature(*types)}, "
+                f"imported as {signature(need.params, need.results)}"
+            )
+        if host is not None and key not in self._wanted:
+            self._wanted[key] = len(self._table)
+            if need.module == kernel.NAMESPACE and need.name in kernel.GUEST_FUNCTIONS:
+                self._overrides.append(len(self._table))
+            self._table.append(host)
+
+    # -- linkers --------------------------------------------------------------------------
+
+    def _new_linker(self) -> int:
+        linker: int = native.linker_new(machine().address)
+        native.linker_allow_shadowing(linker, True)
+        for index in range(len(self._table)):
+            self._define(linker, index)
+        return linker
+
+    def _define(self, linker: int, index: int) -> None:
+        item = self._table[index]
+        namespace, name = item.namespace.encode(), item.name.encode()
+        failure = native.check(
+            native.linker_define_func_unchecked(
+                linker,
+                namespace,
+                len(namespace),
+                name,
+                len(name),
+                native.pointer(_func_type(item.params, item.results)),
+                HOST_CALLBACK_POINTER,
+                index,
+                None,
+            )
+        )
+        if failure is not None:
+            raise HostError(f"host function {item.name!r} cannot be linked: {failure.root()}")
+
+    def borrow(self) -> int:
+        """A linker for one instantiation; give it back with `give_back`."""
+        with self._lock:
+            if self._closed:
+                raise ClosedError("the compiled plugin is closed")
+            if self._linkers:
+                return self._linkers.popleft()
+        return self._new_linker()
+
+    def give_back(self, linker: int) -> None:
+        """Return a borrowed linker."""
+        with self._lock:
+            if not self._closed and len(self._linkers) < _SPARE_LINKERS:
+                self._linkers.append(linker)
+                return
+        native.linker_delete(linker)
+
+    def override(self, linker: int) -> None:
+        """Put host functions that replace kernel functions back over the kernel."""
+        for index in self._overrides:
+            self._define(linker, index)
+
+    @property
+    def table(self) -> list[HostImport]:
+        """The host functions that the modules import, by index."""
+        return self._table
+
+    # -- use ------------------------------------------------------------------------------
+
+    def instantiate(self, services: object, limits: Limits, meter: Meter) -> Sandbox:
+        """A fresh sandbox, its start functions and initialisers run on `meter`'s account.
+
+        Raises what `Sandbox.call` raises.
+        """
+        return Sandbox(self, services, limits, meter)
+
+    def close(self) -> None:
+        """Free the linkers. Sandboxes made before live on."""
+        with self._lock:
+            self._closed = True
+            while self._linkers:
+                native.linker_delete(self._linkers.popleft())
+
+
+def signature(params: str, results: str) -> str:
+    """Types as a reader knows them: `(i64, i32) -> (i64)`."""
+    names = {"i": "i32", "I": "i64", "f": "f32", "F": "f64", "v": "v128", "r": "ref"}
+    left = ", ".join(names[p] for p in params)
+    right = ", ".join(names[r] for r in results)
+    return f"({left}) -> ({right})"
+
+
+@functools.lru_cache(maxsize=256)
+def _func_type(params: str, results: str) -> wasmtime.FuncType:
+    make: dict[str, Any] = {
+        "i": wasmtime.ValType.i32,
+        "I": wasmtime.ValType.i64,
+        "f": wasmtime.ValType.f32,
+        "F": wasmtime.ValType.f64,
+    }
+    try:
+        return wasmtime.FuncType([make[p]() for p in params], [make[r]() for r in results])
+    except KeyError as problem:
+        raise HostError(
+            f"a host function cannot have the type {signature(params, results)}",
+            hint="i32, i64, f32 and f64 are supported",
+        ) from problem
+
+
+@functools.lru_cache(maxsize=16)
+def kernel_pre(page_count: int) -> int:
+    """Address of an InstancePre of the kernel: it imports nothing, so one serves every store."""
+    linker = native.linker_new(machine().address)
+    pre = c_void_p()
+    failure = native.check(
+        native.linker_instantiate_pre(linker, kernel.kernel_module(page_count), byref(pre))
+    )
+    native.linker_delete(linker)
+    if failure is not None or pre.value is None:
+        raise HostError("the kernel cannot be linked")
+    return pre.value

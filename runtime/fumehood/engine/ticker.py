@@ -1,0 +1,73 @@
+"""One thread that advances the engine's epoch while a guest runs.
+
+Incrementing the epoch is engine-wide, so only this thread does it: each store has its own
+deadline, counted in ticks (extism-abi.md §7.2). It sleeps while no call is under way.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from typing import Final
+
+from fumehood.engine import native
+
+TICK: Final = 0.01
+"""Seconds. A deadline is noticed at most one tick late."""
+_LINGER: Final = 50
+"""Idle ticks before the thread goes to sleep, so that calls in a row never wake it."""
+
+
+class Ticker:
+    """Ticks while `active` is not empty. Callers add a key to `active`, then call `poke`."""
+
+    def __init__(self, engine: int) -> None:
+        self._engine = engine
+        self.active: set[int] = set()
+        self.asleep = True
+        self._wake = threading.Event()
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        os.register_at_fork(after_in_child=self._after_fork)
+
+    def poke(self) -> None:
+        """See to it that the thread runs. To be called after adding to `active` and finding
+        `asleep` true; set and flag are each changed before the other is read, on both sides,
+        so a call never runs without ticks."""
+        with self._lock:
+            if self._thread is None:
+                self._thread = threading.Thread(
+                    target=self._run, name="fumehood-ticker", daemon=True
+                )
+                self._thread.start()
+            self.asleep = False
+            self._wake.set()
+
+    def _run(self) -> None:
+        idle = 0
+        while True:
+            time.sleep(TICK)
+            native.increment_epoch(self._engine)
+            if self.active:
+                idle = 0
+                continue
+            idle += 1
+            if idle < _LINGER:
+                continue
+            idle = 0
+            self._wake.clear()
+            self.asleep = True
+            if not self.active:
+                self._wake.wait()
+            self.asleep = False
+
+    def _after_fork(self) -> None:
+        """Only the forking thread lives on in the child: the ticker must be started anew there,
+        at once if that thread is inside a call (a host function that forked)."""
+        self._wake = threading.Event()
+        self._lock = threading.Lock()
+        self._thread = None
+        self.asleep = True
+        if self.active:
+            self.poke()
