@@ -1,7 +1,8 @@
 """Every command and snippet of README.md and docs/ does what the page says.
 
 The blocks of a page run in order, in one new folder, against the stub endpoint: whatever a page
-calls `https://api.openai.com/v1/` is the stub here. A comment right above a block says how:
+calls `https://api.openai.com/v1/` is the stub here, and so is `openai` where no plugins.toml says
+otherwise. A comment right above a block says how:
 
     (no comment)                  ```python and ```console run; ```toml and ```json must parse
     <!-- test: file NAME -->      the block is written to NAME in the page's folder
@@ -47,6 +48,14 @@ RULES: Final = re.compile(
     r"file \S+|continues|output|exit \d+|from \S+|make|not run: .{10,}", re.DOTALL
 )
 EXECUTED: Final = {"python", "console"}
+USER_FILE: Final = """
+[[providers]]
+name = "openai"
+path = "bundled:openai"
+config = { model = "stub-1", base_url = "https://api.openai.com/v1/" }
+secrets = { api_key = "env:OPENAI_API_KEY" }
+"""
+"""The reader's own plugins.toml, in the platform's config folder."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +91,9 @@ class Reader:
         self.stub = stub
         self.source = ""
         self.printed = ""
+        user = folder / ".config" / "fumehood" / "plugins.toml"
+        user.parent.mkdir(parents=True)
+        user.write_text(self.here(USER_FILE), encoding="utf-8")
         self.environment = {
             **{k: v for k, v in os.environ.items() if not k.startswith(("FUMEHOOD", "OPENAI"))},
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
