@@ -61,6 +61,7 @@ lint: $(VENV)/.dev
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
+	$(VENV)/bin/mypy bench tests/test_docs.py tests/test_public_api.py tests/toolchains.py
 	$(VENV)/bin/lint-imports --no-logo
 
 test-rust:

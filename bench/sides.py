@@ -58,7 +58,7 @@ class Extism:
         import extism
 
         self._module = extism
-        manifest = {"wasm": [{"path": str(guest)}]}
+        manifest: dict[str, Any] = {"wasm": [{"path": str(guest)}]}
         if guest.suffix == ".wat":  # its manifest refuses a path to text
             manifest = {"wasm": [{"data": guest.read_bytes()}]}
         self._compiled = extism.extism.CompiledPlugin(manifest, wasi=True, functions=[])
