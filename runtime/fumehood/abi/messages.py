@@ -74,6 +74,7 @@ __all__ = [
 Role: TypeAlias = Literal["User", "Assistant"]
 
 _ROLES: Final = ("User", "Assistant")
+_SINGLE: Final = (str, *BLOCKS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +111,7 @@ class Message:
 
 def _parts(parts: object) -> tuple[Block, ...]:
     """Content as blocks; text stands for itself."""
-    if isinstance(parts, str | BLOCKS):
+    if isinstance(parts, _SINGLE):
         parts = (parts,)
     if not isinstance(parts, Iterable) or isinstance(parts, bytes | bytearray | dict):
         raise UsageError(
