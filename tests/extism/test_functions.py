@@ -12,7 +12,14 @@ from typing import Annotated, Any, Tuple  # noqa: UP035 - users still write typi
 import pytest
 
 from fumehood import extism
-from fumehood.errors import Error, UsageError
+from fumehood.errors import (
+    Cancelled,
+    Error,
+    HostFunctionError,
+    OutOfFuel,
+    PluginError,
+    UsageError,
+)
 from fumehood.extism import (
     HOST_FN_REGISTRY,
     Codec,
@@ -186,8 +193,9 @@ def test_a_tuple_of_another_length(value: Any) -> None:
     def give() -> tuple[str, str]:
         return value  # type: ignore[no-any-return]
 
-    with pytest.raises(TypeError, match="2 values are to be returned"):
+    with pytest.raises(HostFunctionError, match="2 values are to be returned") as caught:
         give.run(FakeKernel())
+    assert isinstance(caught.value.__cause__, TypeError)
 
 
 def test_an_int_result_cannot_be_negative_as_in_the_package() -> None:
@@ -307,6 +315,30 @@ def test_blocks_are_cut_off_when_the_function_returns_or_raises() -> None:
     assert kept[0][:] == b"abc"
     with pytest.raises(Error):
         kept[0][0] = b"x"
+
+
+@pytest.mark.parametrize(
+    ("raised", "wrapped"),
+    [
+        (OutOfFuel("mine", limit="fuel"), False),
+        (Cancelled("mine"), False),
+        (OutOfFuel("another's", plugin="other", limit="fuel"), True),
+        (PluginError("another's", plugin="other"), True),
+        (UsageError("a mistake"), True),
+    ],
+)
+def test_only_limits_of_this_operation_pass_as_they_are(raised: Error, wrapped: bool) -> None:
+    @host_fn(signature=([], []))
+    def fail(*_: Any) -> None:
+        raise raised
+
+    with pytest.raises(Error) as caught:
+        fail.run(FakeKernel())
+    if wrapped:
+        assert isinstance(caught.value, HostFunctionError)
+        assert caught.value.__cause__ is raised
+    else:
+        assert caught.value is raised
 
 
 # -- the decorator ----------------------------------------------------------------------------

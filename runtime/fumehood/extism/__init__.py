@@ -8,6 +8,7 @@ from fumehood.errors import Error
 from fumehood.extism.codecs import Codec, Json, Pickle, Ptr, Raw
 from fumehood.extism.current import CurrentPlugin
 from fumehood.extism.functions import HOST_FN_REGISTRY, Function, host_fn
+from fumehood.extism.logs import set_log_custom, set_log_file
 from fumehood.extism.types import Memory, Val, ValType
 
 __all__ = [
@@ -24,4 +25,6 @@ __all__ = [
     "Val",
     "ValType",
     "host_fn",
+    "set_log_custom",
+    "set_log_file",
 ]

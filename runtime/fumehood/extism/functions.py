@@ -7,6 +7,7 @@ import inspect
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, get_type_hints
 
+from fumehood.errors import Cancelled, Error, HostFunctionError, LimitError
 from fumehood.extism import codecs
 from fumehood.extism.current import CurrentPlugin, Kernel
 from fumehood.extism.types import (
@@ -62,13 +63,21 @@ class Function:
     def run(self, call: Kernel, *arguments: float) -> Any:
         """What the engine calls: Wasm numbers in, Wasm numbers out (a tuple for several).
 
-        What the function raises leaves as it is, and stops the guest.
+        What the function raises stops the guest. An error of fumehood's own that it lets through,
+        such as one of another plugin that it called, becomes the cause of a HostFunctionError: only
+        this operation's limits speak for this operation.
         """
         plugin = CurrentPlugin(call)
         given = [from_wasm(t, v) for t, v in zip(self.parameter_types, arguments, strict=True)]
         slots = [Val(t, 0) for t in self.result_types]
         try:
             self.f(plugin, given, slots, *self.user_data)
+        except Error as raised:
+            if raised.plugin is None and isinstance(raised, LimitError | Cancelled):
+                raise
+            raise HostFunctionError(
+                f"host function {self.name!r} raised {type(raised).__name__}: {raised}"
+            ) from raised
         finally:
             plugin._finish()
         numbers = [to_wasm(t, slot) for t, slot in zip(self.result_types, slots, strict=True)]
