@@ -12,7 +12,7 @@ PYTEST := $(PY) -m pytest -n 2 --dist loadgroup
 # the lowest release of wasmtime that pyproject.toml declares
 LOWEST := $(shell sed -n 's/^ *"wasmtime>=\([0-9]*\),.*/\1/p' pyproject.toml)
 
-.PHONY: help demo demo-llm test lint test-rust test-python test-long test-llm test-lowest bench clean
+.PHONY: help demo demo-llm test lint test-rust test-python guests test-long test-llm test-lowest bench clean
 .DELETE_ON_ERROR:
 
 help:
@@ -35,6 +35,11 @@ $(VENV)/.base: pyproject.toml tools/find-python tools/make-venv
 $(VENV)/.dev: pyproject.toml tools/find-python tools/make-venv
 	@python=$$(tools/find-python $(PYTHON)) && tools/make-venv $(VENV) "$$python" "[dev]"
 	@touch $(VENV)/.base $@
+
+# a C compiler for WASI, for the guests written in C; large, so only where asked for
+$(VENV)/.guests: $(VENV)/.dev
+	@tools/make-venv $(VENV) "" "[dev,guests]"
+	@touch $@
 
 $(VENV)/.llm: $(VENV)/.dev
 	@tools/make-venv $(VENV) "" "[dev,local]"
@@ -67,16 +72,20 @@ lint: $(VENV)/.dev
 test-rust:
 	@tools/check-rust
 
-test-python: $(VENV)/.dev
+test-python: guests
 	$(PYTEST)
 
-test-long: $(VENV)/.dev
+# the test guests, in every language whose compiler is here; the others say what they lack
+guests: $(VENV)/.dev
+	$(PY) tools/build-guests
+
+test-long: guests
 	FUMEHOOD_LONG=1 $(PYTEST) --timeout 3600
 
 test-llm: $(VENV)/.llm
 	$(PY) -m pytest tests/llm -m llm --timeout 600
 
-test-lowest: .venv-lowest/.dev
+test-lowest: guests .venv-lowest/.dev
 	.venv-lowest/bin/python -m pytest -n 2 --dist loadgroup tests/engine tests/plugin tests/provider
 
 bench: $(VENV)/.dev
