@@ -1,0 +1,119 @@
+"""One plugin instance as its users see it: made at its first call, renewed or discarded after a
+failure."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from fumehood.engine import Sandbox, Template
+from fumehood.errors import ClosedError, ReentryError
+from fumehood.imports import Services
+from fumehood.limits import Limits
+from fumehood.meter import Meter
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+
+class Instance:
+    """Calls exports of one sandbox. `close()` it, or use `with`.
+
+    The sandbox is made by the first call, on that call's account. After a trap, a timeout, a
+    cancellation, an exit or a memory limit the sandbox is never used again: with `renew` the next
+    call makes a new one (config and vars live in `services` and stay), without it `alive` is
+    false and further calls raise ClosedError.
+    """
+
+    def __init__(
+        self, template: Template, services: Services, limits: Limits, *, renew: bool = False
+    ) -> None:
+        self.services = services
+        self._template = template
+        self._limits = limits
+        self._renew = renew
+        self._sandbox: Sandbox | None = None
+        self._closed = False
+        self._spent = False
+        self._making = threading.Lock()
+        self._maker = 0
+
+    @property
+    def alive(self) -> bool:
+        """Whether a further call can succeed."""
+        return not self._closed and not (self._spent and not self._renew)
+
+    def call(
+        self,
+        export: str,
+        data: bytes | bytearray | memoryview,
+        meter: Meter,
+        context: object = None,
+    ) -> bytes:
+        """Call `export` with `data`; the output, a copy. Raises what `Sandbox.call` raises.
+
+        Calls from several threads are serialised; a call from inside one of the instance's own
+        host functions raises ReentryError.
+        """
+        while True:
+            sandbox = self._sandbox
+            if sandbox is None or sandbox.dead or self._closed:
+                sandbox = self._make(meter)
+            try:
+                return sandbox.call(export, data, meter, context)
+            except ClosedError:
+                if self._closed or not self._renew:
+                    raise
+                continue  # another thread's call ended this sandbox while we waited for it
+            finally:
+                if sandbox.dead:
+                    self._discard(sandbox)
+
+    def _make(self, meter: Meter) -> Sandbox:
+        if self._maker == threading.get_ident():
+            raise meter.sign(ReentryError("a sandbox cannot be called while it is being made"))
+        with self._making:
+            self._maker = threading.get_ident()
+            try:
+                if self._closed or (self._spent and not self._renew):
+                    raise meter.sign(
+                        ClosedError("this plugin instance is closed", hint="open a new one")
+                    )
+                if self._sandbox is None or self._sandbox.dead:
+                    self._spent = True  # stays so where making it fails
+                    self._sandbox = self._template.instantiate(self.services, self._limits, meter)
+                    self._spent = False
+                return self._sandbox
+            finally:
+                self._maker = 0
+
+    def _discard(self, sandbox: Sandbox) -> None:
+        self._spent = True
+        if self._sandbox is sandbox:
+            self._sandbox = None
+        sandbox.close()
+
+    def reset(self) -> None:
+        """Discard the sandbox; with `renew` the next call makes a fresh one."""
+        sandbox = self._sandbox
+        if sandbox is not None:
+            self._discard(sandbox)
+
+    def close(self) -> None:
+        """Free the sandbox and the streams it left open. Idempotent."""
+        self._closed = True
+        self.services.close()
+        sandbox, self._sandbox = self._sandbox, None
+        if sandbox is not None:
+            sandbox.close()
+
+    def __enter__(self) -> Instance:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()

@@ -1,0 +1,244 @@
+"""`Plugin`: any Extism plugin, called with bytes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from fumehood.egress.policy import Grant
+from fumehood.engine import ExportInfo, ImportInfo
+from fumehood.errors import ClosedError, Error, UsageError
+from fumehood.imports import PluginLog, Services, VarStore
+from fumehood.limits import Limits, Receipt
+from fumehood.meter import Meter
+from fumehood.plugin.compiled import CompiledPlugin
+from fumehood.plugin.functions import HostFunction
+from fumehood.plugin.manifest import Manifest, Source, read
+from fumehood.plugin.modules import plan_modules
+from fumehood.plugin.sources import module_bytes
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from fumehood.egress.client import Client
+
+PAGE: Final = 65536
+REDIRECTS: Final = 10
+"""Redirects that `http_request` follows, each decided and dialled anew (extism-abi.md §3.5)."""
+
+
+class Plugin:
+    """An Extism plugin in a sandbox of its own; keeps its instance between calls.
+
+    `source` is a module (bytes or WAT), a path, or an Extism manifest in any of its forms
+    (extism-abi.md §3.1). `config`, `allowed_hosts` and `allowed_paths` are added to what the
+    manifest says. Every limit is finite by default; a manifest may only lower explicit `limits`.
+    Calls from several threads are serialised.
+
+    Raises ManifestError for a manifest, LoadError for a module that cannot be used.
+    """
+
+    def __init__(
+        self,
+        source: Source | CompiledPlugin,
+        *,
+        wasi: bool = True,
+        config: Mapping[str, str | None] | None = None,
+        functions: Iterable[HostFunction] = (),
+        allowed_hosts: Iterable[str] = (),
+        allowed_paths: Mapping[str, str] | None = None,
+        limits: Limits | None = None,
+        name: str | None = None,
+    ) -> None:
+        self._client: Client | None = None
+        self._meter: Meter | None = None
+        self._running: Meter | None = None
+        self._closed = False
+        if isinstance(source, CompiledPlugin):
+            manifest = Manifest(modules=())
+            self._compiled, self._owns = source, False
+            self.name = name or source.name
+        else:
+            manifest = read(source)
+            self.name = name or _name_of(source)
+            self._compiled, self._owns = self._compile(manifest, functions, wasi), True
+        if allowed_paths or manifest.allowed_paths:
+            raise UsageError(
+                "allowed_paths: this release gives plugins no files",
+                plugin=self.name,
+                hint="pass the data as input, or offer it through a host function",
+            )
+        self.limits = effective_limits(manifest, limits)
+        hosts = [*(manifest.allowed_hosts or ()), *allowed_hosts]
+        self._services = Services(
+            name=self.name,
+            config=merged_config(manifest.config, config),
+            vars=VarStore(self.limits.var_bytes),
+            log=PluginLog(self.name),
+            client=self._http() if hosts else None,
+            grant=Grant.extism(hosts),
+            follow=REDIRECTS,
+        )
+        self._instance = self._compiled.instance(self._services, self.limits, renew=True)
+
+    def _http(self) -> Client:
+        if self._client is None:
+            # a plugin without network does not pay for loading the HTTP client (measured: ~100 ms)
+            from fumehood.egress.client import Client
+
+            self._client = Client()
+        return self._client
+
+    def _compile(
+        self, manifest: Manifest, functions: Iterable[HostFunction], wasi: bool
+    ) -> CompiledPlugin:
+        named = plan_modules([m.name for m in manifest.modules])
+        fetch = None
+        if any(m.url for m in manifest.modules):
+            from fumehood.plugin.fetch import UrlFetch
+
+            fetch = UrlFetch(self._http())
+        contents = [module_bytes(m, fetch) for m in manifest.modules]
+        try:
+            return CompiledPlugin.link(
+                [(n.name, contents[n.index]) for n in named],
+                name=self.name,
+                functions=[f.to_import() for f in functions],
+                wasi=wasi,
+            )
+        except Error:
+            if self._client is not None:
+                self._client.close()
+            raise
+
+    # -- calling --------------------------------------------------------------------------
+
+    def call(self, export: str, data: bytes | str = b"", *, context: object = None) -> bytes:
+        """Call `export` with `data` (text is sent as UTF-8) and return its output.
+
+        `context` is handed to host functions as `HostCall.context`. Raises the errors of
+        `fumehood.errors`, each with its receipt; after a trap, timeout, cancellation or exit the
+        next call starts with a fresh instance, vars and config kept.
+        """
+        if self._closed:
+            raise ClosedError("the plugin is closed", plugin=self.name)
+        if isinstance(data, str):
+            try:
+                data = data.encode()
+            except UnicodeEncodeError as problem:
+                raise UsageError("the input holds a lone surrogate: not text") from problem
+        elif not isinstance(data, bytes | bytearray | memoryview):
+            raise UsageError(f"the input must be bytes or str, not {type(data).__name__}")
+        meter = Meter(self.limits, plugin=self.name, sha256=self._compiled.sha256, operation=export)
+        previous, self._running = self._running, meter
+        try:
+            return self._instance.call(export, data, meter, context)
+        finally:
+            self._running = previous
+            self._meter = meter
+
+    def has(self, export: str) -> bool:
+        """Whether `export` can be called: a function with no parameters and at most one i32."""
+        return self._compiled.has(export)
+
+    def cancel(self) -> None:
+        """Stop the call that is under way, from any thread. Without one this does nothing."""
+        running = self._running
+        if running is not None:
+            running.cancel()
+
+    def reset(self) -> None:
+        """Forget the instance; the next call starts with a fresh one. Vars and config stay."""
+        self._instance.reset()
+
+    # -- facts ----------------------------------------------------------------------------
+
+    @property
+    def exports(self) -> dict[str, ExportInfo]:
+        """Exports of the main module by name."""
+        return self._compiled.exports
+
+    @property
+    def imports(self) -> list[ImportInfo]:
+        """Imports of the main module."""
+        return self._compiled.imports
+
+    @property
+    def sha256(self) -> str:
+        """Of the main module, in hex."""
+        return self._compiled.sha256
+
+    @property
+    def compiled(self) -> CompiledPlugin:
+        """The compiled code; further plugins can be made from it."""
+        return self._compiled
+
+    @property
+    def last_receipt(self) -> Receipt | None:
+        """What the last finished call used; None before the first."""
+        return None if self._meter is None else self._meter.receipt()
+
+    # -- the end --------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Free instance, code and connections. Idempotent; calls raise ClosedError afterwards."""
+        if self._closed:
+            return
+        self._closed = True
+        self._instance.close()
+        if self._owns:
+            self._compiled.close()
+        if self._client is not None:
+            self._client.close()
+
+    def __enter__(self) -> Plugin:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def _name_of(source: object) -> str:
+    if isinstance(source, os.PathLike):
+        return Path(source).stem
+    if isinstance(source, str) and len(source) < 1024 and source.endswith((".wasm", ".wat")):
+        return Path(source).stem
+    return "plugin"
+
+
+def merged_config(base: Mapping[str, str], over: Mapping[str, str | None] | None) -> dict[str, str]:
+    """`over` laid over `base`; None removes a key. Raises UsageError for values that are no text."""
+    merged = dict(base)
+    for key, value in (over or {}).items():
+        if value is None:
+            merged.pop(key, None)
+        elif isinstance(key, str) and isinstance(value, str):
+            merged[key] = value
+        else:
+            raise UsageError(f"config[{key!r}] must be text, not {type(value).__name__}")
+    return merged
+
+
+def effective_limits(manifest: Manifest, limits: Limits | None) -> Limits:
+    """The limits of a plugin: the manifest's words replace defaults, and only ever lower limits
+    that the caller gave."""
+    base = limits or Limits()
+    said: dict[str, float | int] = {}
+    if manifest.timeout_ms is not None:
+        said["deadline"] = manifest.timeout_ms / 1000
+    memory = manifest.memory
+    if memory.max_pages is not None:
+        said["memory"] = memory.max_pages * PAGE
+    if memory.max_http_response_bytes is not None:
+        said["response_bytes"] = memory.max_http_response_bytes
+    if memory.max_var_bytes is not None:
+        said["var_bytes"] = memory.max_var_bytes
+    wanted = base.replace(**said)
+    return wanted if limits is None else wanted.clamp(limits)
