@@ -29,7 +29,7 @@ def stub() -> Iterator[StubServer]:
 def neighbour() -> Iterator[list[str]]:
     """A well-behaved plugin at work in another thread; the list holds its wrong answers."""
     wrong: list[str] = []
-    done = threading.Event()
+    done, first = threading.Event(), threading.Event()
     answers = 0
 
     def work() -> None:
@@ -43,14 +43,17 @@ def neighbour() -> Iterator[list[str]]:
                 except Exception as error:
                     wrong.append(repr(error))
                 answers += 1
+                first.set()
                 done.wait(0.005)
 
     thread = threading.Thread(target=work)
     thread.start()
+    assert first.wait(30)
+    before = answers
     yield wrong
     done.set()
     thread.join()
-    assert answers > 0
+    assert answers >= before
 
 
 @pytest.mark.parametrize("attack", GALLERY, ids=lambda attack: attack.name)
