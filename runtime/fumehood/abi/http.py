@@ -16,6 +16,8 @@ from fumehood.abi.uri import BadUri, check_uri
 from fumehood.errors import ProtocolError, UsageError
 
 VERSIONS: Final = frozenset({"HTTP/0.9", "HTTP/1.0", "HTTP/1.1", "HTTP/2.0", "HTTP/3.0"})
+# What HTTP libraries write; only the long form is one of the wire's.
+_SHORT: Final = {"HTTP/2": "HTTP/2.0", "HTTP/3": "HTTP/3.0"}
 
 Headers = tuple[tuple[str, str], ...]
 """Names in lower case, in order; a name may stand several times."""
@@ -254,6 +256,7 @@ def _decode_version(head: Object, what: str) -> str:
 
 
 def _encode_version(version: str) -> str:
+    version = _SHORT.get(version, version)
     if version not in VERSIONS:
         raise UsageError(f"{version!r} is not a version of HTTP")
     return version

@@ -113,10 +113,10 @@ def checked(value: Any, what: str, _depth: int = 1) -> Any:
     kind = type(value)
     if kind is str or value is None or kind is bool:
         return value
-    if kind is int:
+    if isinstance(value, int):
         if not _INT_MIN <= value <= _INT_MAX:
             raise UsageError(f"{what}: an integer beyond 64 bits cannot be sent")
-    elif kind is float:
+    elif isinstance(value, float):
         if value - value != 0.0:  # true for NaN and both infinities only
             raise UsageError(f"{what}: {value} cannot be sent as JSON")
     elif isinstance(value, bytes | bytearray | memoryview):

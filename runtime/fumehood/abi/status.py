@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from fumehood.abi import jsonwire
 from fumehood.abi.payloads import Payload
-from fumehood.errors import ProtocolError
+from fumehood.errors import ProtocolError, clip
 
 Headers = Iterable[tuple[str, str]]
 
@@ -150,8 +150,8 @@ def _document(body: bytes) -> Any:
 
 
 def _message(status: int, document: Any, body: bytes) -> str:
-    """`/error/message` where it is text, else the body; never empty."""
+    """`/error/message` where it is text, else the body; never empty, cut where it is an essay."""
     error = document.get("error") if isinstance(document, dict) else None
     said = error.get("message") if isinstance(error, dict) else None
     text = said if isinstance(said, str) else body.decode("utf-8", "replace")
-    return text.strip() or f"HTTP {status}"
+    return clip(text.strip()) or f"HTTP {status}"
