@@ -151,15 +151,39 @@ def test_pattern_properties_and_additional_properties() -> None:
 
 _json = st.recursive(
     st.none() | st.booleans() | st.integers(-5, 5) | st.text("ab#/$", max_size=5),
-    lambda inner: st.lists(inner, max_size=3)
-    | st.dictionaries(
-        st.sampled_from(
-            ["type", "properties", "$ref", "allOf", "pattern", "patternProperties", "required",
-             "additionalProperties", "items", "enum", "const", "if", "then", "not", "$defs",
-             "minimum", "uniqueItems", "multipleOf", "$id", "$anchor", "$schema", "a", "format"]
-        ),  # fmt: skip
-        inner,
-        max_size=4,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                [
+                    "type",
+                    "properties",
+                    "$ref",
+                    "allOf",
+                    "pattern",
+                    "patternProperties",
+                    "required",
+                    "additionalProperties",
+                    "items",
+                    "enum",
+                    "const",
+                    "if",
+                    "then",
+                    "not",
+                    "$defs",
+                    "minimum",
+                    "uniqueItems",
+                    "multipleOf",
+                    "$id",
+                    "$anchor",
+                    "$schema",
+                    "a",
+                    "format",
+                ]
+            ),  # fmt: skip
+            inner,
+            max_size=4,
+        )
     ),
     max_leaves=12,
 )

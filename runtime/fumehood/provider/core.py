@@ -10,8 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from fumehood.abi import calls, http, jsonwire, replies
-from fumehood.abi.messages import Message, Tool
+from fumehood.abi import calls, http, outputs, replies
+from fumehood.abi import speech as speech_wire
+from fumehood.abi.messages import Message
+from fumehood.abi.tools import Tool
 from fumehood.errors import ProtocolError, Trap
 from fumehood.provider.effects import Op, Send
 from fumehood.provider.failures import Config, call, refusal, unsupported
@@ -24,70 +26,69 @@ def chat(
     traits: Traits, cfg: Config, messages: Sequence[Message], tools: Sequence[Tool] | None
 ) -> Op[replies.ChatReply]:
     """One chat. Raises what the plugin or the remote API reports."""
-    data = calls.chat_input(cfg, messages, tools, gen_a=traits.gen_a)
+    packed = calls.encode_config(cfg)
+    data = calls.chat_input(packed, messages, tools, traits.gen_a)
     if traits.mode is Mode.DIRECT:
         answer = yield from _present(traits, "chat", "chat", data)
         return replies.decode_chat_response(answer)
     reply = yield from _exchange("chat_request", data)
     if not is_success(reply.status):
-        raise (yield from refusal(traits, cfg, reply, chat=True))
-    answer = yield from call("parse_chat_response", calls.resp_input(cfg, reply))
+        raise (yield from refusal(traits, packed, reply, chat=True))
+    answer = yield from call("parse_chat_response", calls.resp_input(packed, reply))
     return replies.decode_chat_response(answer)
 
 
 def embed(traits: Traits, cfg: Config, inputs: Sequence[str]) -> Op[list[list[float]]]:
     """One vector per input, in order."""
-    data = calls.embed_input(cfg, inputs)
-    vectors = yield from _simple(traits, cfg, "embed", data, replies.decode_vectors)
+    packed = calls.encode_config(cfg)
+    data = calls.embed_input(packed, inputs)
+    vectors = yield from _simple(traits, packed, "embed", data, outputs.decode_vectors)
     if len(vectors) != len(inputs):
         raise ProtocolError(f"{len(vectors)} vectors came back for {len(inputs)} inputs")
     return vectors
 
 
-def complete(
-    traits: Traits,
-    cfg: Config,
-    prompt: str,
-    *,
-    suffix: str | None,
-    max_tokens: int | None,
-    temperature: float | None,
-) -> Op[str]:
-    """The completion of `prompt`."""
-    data = calls.complete_input(
-        cfg, prompt, suffix=suffix, max_tokens=max_tokens, temperature=temperature
-    )
-    return (yield from _simple(traits, cfg, "complete", data, replies.decode_completion))
+def complete(traits: Traits, cfg: Config, request: calls.CompletionRequest) -> Op[str]:
+    """The completion of a prompt."""
+    packed = calls.encode_config(cfg)
+    data = calls.complete_input(packed, request)
+    return (yield from _simple(traits, packed, "complete", data, outputs.decode_completion))
 
 
 def list_models(traits: Traits, cfg: Config) -> Op[list[str]]:
     """The names of the models. `cfg` may lack what other operations need (hazard 15)."""
     if traits.mode is Mode.DIRECT:
-        data = jsonwire.encode(cfg)
+        data = calls.config_input(cfg)
         answer = yield from _present(traits, "list_models", "list_models", data)
-        return replies.decode_models(answer)
-    data = calls.cfg_input(cfg)
+        return outputs.decode_models(answer)
+    packed = calls.encode_config(cfg)
+    data = calls.cfg_input(packed)
     if "list_models_static" in traits.exports:
         answer = yield from call("list_models_static", data)
-        if answer.strip() not in (b"", b"null"):
-            return replies.decode_models(answer)
+        models = outputs.decode_static_models(answer)
+        if models is not None:
+            return models
     reply = yield from _exchange("list_models_request", data)
     if not is_success(reply.status):
-        raise (yield from refusal(traits, cfg, reply, chat=False))
+        raise (yield from refusal(traits, packed, reply, chat=False))
     answer = yield from call("parse_list_models_response", calls.resp_input(None, reply))
-    return replies.decode_models(answer)
+    return outputs.decode_models(answer)
 
 
-def transcribe(traits: Traits, data: bytes) -> Op[str]:
-    """Text of the audio in `data` (§3.8). The guest does its own HTTP in both modes."""
+def transcribe(traits: Traits, cfg: Config, request: speech_wire.TranscribeRequest) -> Op[str]:
+    """The text of a recording (§3.8). The guest does its own HTTP in both modes."""
+    data = speech_wire.transcribe_input(cfg, request)
     answer = yield from _present(traits, "transcribe", "transcribe", data)
-    return replies.decode_text(answer)
+    return outputs.decode_text(answer)
 
 
-def speech(traits: Traits, data: bytes) -> Op[tuple[bytes, str | None]]:
-    """Audio bytes and their mime type (§3.8). The guest does its own HTTP in both modes."""
+def speech(
+    traits: Traits, cfg: Config, request: speech_wire.SpeechRequest
+) -> Op[speech_wire.SpeechReply]:
+    """Spoken text (§3.8). The guest does its own HTTP in both modes."""
+    data = speech_wire.speech_input(cfg, request)
     answer = yield from _present(traits, "speech", "speech", data)
-    return replies.decode_speech(answer)
+    return speech_wire.decode_speech(answer)
 
 
 def is_success(status: int) -> bool:
@@ -111,7 +112,7 @@ def _present(traits: Traits, operation: str, export: str, data: bytes) -> Op[byt
 
 def _simple(
     traits: Traits,
-    cfg: Config,
+    cfg: calls.Config,
     operation: str,
     data: bytes,
     decode: Callable[[bytes], _T],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 from fumehood.abi import calls, payloads, status
 from fumehood.abi.http import HTTPResponse
@@ -19,7 +20,7 @@ from fumehood.provider.traits import Traits
 
 log = logging.getLogger("fumehood.provider")
 
-Config = dict[str, object]
+Config = dict[str, Any]
 
 
 def call(export: str, data: bytes) -> Op[bytes]:
@@ -50,9 +51,7 @@ def interpret(failure: PluginError) -> Error:
     return error
 
 
-def refusal(
-    traits: Traits, cfg: Config, reply: HTTPResponse, *, chat: bool
-) -> Op[Error]:
+def refusal(traits: Traits, cfg: calls.Config, reply: HTTPResponse, *, chat: bool) -> Op[Error]:
     """The error for a reply that is no success.
 
     The plugin classifies refused chats if it can (`classify_chat_error`); everything else, and

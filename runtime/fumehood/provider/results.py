@@ -5,14 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from fumehood.abi.messages import (
-    Message,
-    Text,
-    Thinking,
-    ToolCall,
-    ToolUse,
-)
-from fumehood.abi.replies import ChatReply, Usage
+from fumehood.abi.messages import Message
+from fumehood.abi.replies import ChatReply, Usage, assistant_message
+from fumehood.abi.tools import ToolCall
 from fumehood.limits import Receipt
 
 
@@ -26,9 +21,13 @@ class ChatResponse:
     usage: Usage | None
     finish_reason: str | None
     receipt: Receipt
+    thinking_signature: str | None = None
+    """What some APIs want back with the thinking; only streams bring it."""
 
     @classmethod
-    def of(cls, reply: ChatReply, receipt: Receipt) -> ChatResponse:
+    def of(
+        cls, reply: ChatReply, receipt: Receipt, thinking_signature: str | None = None
+    ) -> ChatResponse:
         """The public form of a decoded reply."""
         return cls(
             text=reply.text,
@@ -37,19 +36,12 @@ class ChatResponse:
             usage=reply.usage,
             finish_reason=reply.finish_reason,
             receipt=receipt,
+            thinking_signature=thinking_signature,
         )
 
     def message(self) -> Message:
         """This answer as a message of the conversation, for the next `chat`."""
-        blocks: list[Text | Thinking | ToolUse] = []
-        if self.thinking:
-            blocks.append(Thinking(text=self.thinking))
-        if self.text:
-            blocks.append(Text(text=self.text))
-        blocks += [
-            ToolUse(id=call.id, name=call.name, arguments=call.parsed) for call in self.tool_calls
-        ]
-        return Message(role="Assistant", content=tuple(blocks))
+        return assistant_message(self, signature=self.thinking_signature)
 
     def __str__(self) -> str:
         return self.text or ""

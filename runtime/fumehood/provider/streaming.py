@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from fumehood.abi import calls, http, jsonwire, replies
-from fumehood.abi.messages import Message, Tool
+from fumehood.abi import calls, http, outputs, replies
+from fumehood.abi.messages import Message
+from fumehood.abi.tools import Tool
 from fumehood.errors import PluginError, TransportError
 from fumehood.provider.core import is_success
 from fumehood.provider.effects import (
@@ -45,16 +46,16 @@ def _split(
     missing = sorted(PARSER_EXPORTS - traits.exports)
     if missing:
         raise unsupported("chat_stream", f"the plugin does not export {missing[0]!r}")
-    built = yield from call("chat_stream_request", calls.chat_input(cfg, messages, tools))
+    packed = calls.encode_config(cfg)
+    built = yield from call("chat_stream_request", calls.chat_input(packed, messages, tools))
     head: Head = yield Open(http.decode_request(built))
     if not is_success(head.status):
         body = yield from _whole_body()
         reply = http.HTTPResponse(head.status, head.headers, body)
-        raise (yield from refusal(traits, cfg, reply, chat=True))
-    parser = replies.decode_parser_id(
-        (yield from call("chat_stream_parser_start", jsonwire.encode(cfg)))
-    )
-    ident = jsonwire.encode(parser)
+        raise (yield from refusal(traits, packed, reply, chat=True))
+    started = yield from call("chat_stream_parser_start", calls.config_input(packed))
+    parser = outputs.decode_id(started, "the parser id")
+    ident = calls.id_input(parser)
     splitter = LineSplitter()
     try:
         yield Ready()
@@ -84,7 +85,8 @@ def _direct(
     if "supports_streaming" not in traits.exports:
         raise unsupported("chat_stream", "the plugin does not export 'supports_streaming'")
     try:
-        able = replies.decode_bool((yield from call("supports_streaming", jsonwire.encode(cfg))))
+        answer = yield from call("supports_streaming", calls.config_input(cfg))
+        able = outputs.decode_flag(answer, "supports_streaming")
     except PluginError as failure:
         raise unsupported("chat_stream", "supports_streaming failed") from failure
     if not able:

@@ -57,7 +57,7 @@ class Traits:
     @property
     def capabilities(self) -> frozenset[str]:
         """The operations whose exports exist. A plugin may still refuse one when called."""
-        able = {op for op in ("transcribe", "speech") if op in self.exports}
+        able: set[str] = {"transcribe", "speech"} & self.exports
         if self.mode is Mode.SPLIT:
             able |= {"chat", "list_models"}
             if self.exports >= PARSER_EXPORTS:

@@ -1,0 +1,258 @@
+"""plugins.toml as spec/api.md fixes it; the same keys in JSON and YAML.
+
+Reading a file never opens a plugin. What is wrong with one entry is kept with that entry and
+raised when it is opened, so that it does not stop the others; what is wrong with the file as a
+whole is raised at once. Unknown keys are an error which names the nearest known one.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import platformdirs
+import yaml
+
+from fumehood.abi import jsonwire
+from fumehood.errors import ConfigError, ProtocolError
+from fumehood.limits import MIB, Limits, parse_limits
+from fumehood.provider.plain import plain
+
+NAMES: Final = tuple(
+    f"{stem}.{ending}"
+    for stem in ("plugins", "providers")
+    for ending in ("toml", "json", "yaml", "yml")
+)
+VARIABLE: Final = "FUMEHOOD_CONFIG"
+MAX_FILE: Final = 4 * MIB
+
+_FILE_KEYS: Final = ("providers", "network", "oci")
+_ENTRY_KEYS: Final = ("name", "path", "sha256", "config", "secrets", "limits", "grants")
+_GRANT_KEYS: Final = ("private", "ports")
+_NETWORK_KEYS: Final = ("ca_file", "proxy")
+_NATIVE: Final = (".so", ".dylib", ".dll", ".pyd")
+_SHA256: Final = re.compile(r"(?:sha256:)?([0-9a-fA-F]{64})")
+
+Problem = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry of the file. `plugin` is an absolute path, or `bundled:` and a name."""
+
+    name: str
+    plugin: str
+    sha256: str | None = None
+    config: Mapping[str, Any] = field(default_factory=dict)
+    secrets: Mapping[str, Any] = field(default_factory=dict)
+    limits: Mapping[str, Any] = field(default_factory=dict)
+    private: tuple[str, ...] = ()
+    ports: tuple[int, ...] = ()
+    where: str = "providers"
+
+    def limits_below(self, ceiling: Limits) -> Limits:
+        """The limits of this entry: its own fields where lower, the ceiling's elsewhere."""
+        return parse_limits(self.limits, f"{self.where}.limits", ceiling).clamp(ceiling)
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """`[network]`: the operator's CA file (absolute path) and proxy, for the whole file."""
+
+    ca_file: str | None = None
+    proxy: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PluginsFile:
+    """A file as read: entries by name, each usable or the error that says why it is not."""
+
+    path: Path | None
+    entries: Mapping[str, Entry | ConfigError]
+    network: Network = Network()
+
+
+def find(path: str | os.PathLike[str] | None, variable: str | None) -> Path | None:
+    """The file to read: `path`, else `variable` (the value of $FUMEHOOD_CONFIG), else the first
+    of `NAMES` in the working directory, else in the platform's config folder; None without any.
+
+    Raises ConfigError where `path` or `variable` names a file that is not there.
+    """
+    for given, origin in ((path, "the given path"), (variable, f"${VARIABLE}")):
+        if given:
+            file = Path(given).expanduser()
+            if not file.is_file():
+                raise ConfigError(f"no configuration file at {str(file)!r} ({origin})")
+            return file
+    folders = (Path.cwd(), Path(platformdirs.user_config_dir("fumehood", appauthor=False)))
+    for folder in folders:
+        for name in NAMES:
+            if (folder / name).is_file():
+                return folder / name
+    return None
+
+
+def read(path: Path) -> PluginsFile:
+    """The file at `path`. Raises ConfigError for what concerns the file as a whole."""
+    try:
+        if path.stat().st_size > MAX_FILE:
+            raise ConfigError(f"{path} is larger than {MAX_FILE} bytes")
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as problem:
+        raise ConfigError(f"{path} cannot be read: {problem}") from None
+    return parse(_load(path, text), path)
+
+
+def parse(document: object, path: Path | None) -> PluginsFile:
+    """A decoded file. Relative paths in it are taken from the folder of `path`."""
+    where = str(path) if path else "the configuration"
+    if not isinstance(document, dict):
+        raise ConfigError(f"{where} is not a table")
+    problems = unknown_keys(document, _FILE_KEYS, "")
+    if not isinstance(document.get("oci", {}), dict):
+        problems.append(("oci", "must be a table"))
+    folder = (path.parent if path else Path()).absolute()
+    network = _network(document.get("network", {}), folder, problems)
+    providers = document.get("providers", [])
+    if not isinstance(providers, list):
+        problems.append(("providers", "must be an array of tables: [[providers]]"))
+    if problems:
+        raise ConfigError(
+            f"{where} cannot be used: {problems[0][0]}: {problems[0][1]}", problems=problems
+        )
+    entries: dict[str, Entry | ConfigError] = {}
+    for position, table in enumerate(providers):
+        name, entry = _entry(table, f"providers[{position}]", folder)
+        if name in entries:
+            entry = ConfigError(f"two entries are called {name!r}", problems=[(name, "twice")])
+        entries[name] = entry
+    return PluginsFile(path, entries, network)
+
+
+def unknown_keys(table: Mapping[str, Any], known: Iterable[str], where: str) -> list[Problem]:
+    """A problem for each key of `table` that is not `known`, naming the nearest that is."""
+    known = list(known)
+    problems = []
+    for key in table:
+        if key not in known:
+            near = difflib.get_close_matches(str(key), known, 1, 0.5)
+            advice = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
+            problems.append((f"{where}.{key}" if where else str(key), f"unknown key; {advice}"))
+    return problems
+
+
+def _load(path: Path, text: str) -> object:
+    ending = path.suffix.lower()
+    try:
+        if ending == ".toml":
+            return plain(tomllib.loads(text), "")
+        if ending == ".json":
+            return jsonwire.decode(text.encode(), str(path))
+        if ending in (".yaml", ".yml"):
+            return plain(yaml.safe_load(text), "")
+    except (tomllib.TOMLDecodeError, yaml.YAMLError, RecursionError) as problem:
+        raise ConfigError(f"{path} cannot be read: {problem}") from None
+    except ProtocolError as problem:
+        raise ConfigError(problem.message) from None
+    raise ConfigError(f"{path}: the ending must be .toml, .json, .yaml or .yml")
+
+
+def _entry(table: object, where: str, folder: Path) -> tuple[str, Entry | ConfigError]:
+    """The name under which an entry is listed, and the entry or what is wrong with it."""
+    if not isinstance(table, dict):
+        return where, ConfigError(f"{where} is not a table", problems=[(where, "not a table")])
+    problems = unknown_keys(table, _ENTRY_KEYS, where)
+    name = table.get("name")
+    if not isinstance(name, str) or not name.strip():
+        problems.append((f"{where}.name", "is required: the name of the provider, as text"))
+        name = where
+    plugin = _plugin(table.get("path"), f"{where}.path", folder, problems)
+    pin = table.get("sha256")
+    match = _SHA256.fullmatch(pin) if isinstance(pin, str) else None
+    if pin is not None and match is None:
+        problems.append((f"{where}.sha256", "must be 64 hexadecimal digits"))
+    tables: dict[str, dict[str, Any]] = {}
+    for key in ("config", "secrets", "limits", "grants"):
+        value = table.get(key, {})
+        if not isinstance(value, dict):
+            problems.append((f"{where}.{key}", "must be a table"))
+            value = {}
+        tables[key] = value
+    try:
+        parse_limits(tables["limits"], f"{where}.limits", Limits())
+    except ConfigError as error:
+        problems += error.problems
+    hosts = tables["config"].get("allowed_hosts", [])
+    if not _texts(hosts):
+        problems.append((f"{where}.config.allowed_hosts", "must be a list of hosts"))
+    private, ports = _grants(tables["grants"], f"{where}.grants", problems)
+    if problems:
+        return name, ConfigError(
+            f"entry {name!r} cannot be used: {problems[0][0]}: {problems[0][1]}", problems=problems
+        )
+    return name, Entry(
+        name=name,
+        plugin=plugin,
+        sha256=match[1].lower() if match else None,
+        config=tables["config"],
+        secrets=tables["secrets"],
+        limits=tables["limits"],
+        private=private,
+        ports=ports,
+        where=where,
+    )
+
+
+def _plugin(value: object, where: str, folder: Path, problems: list[Problem]) -> str:
+    if not isinstance(value, str) or not value.strip():
+        problems.append((where, 'is required: a .wasm file, or "bundled:" and a name'))
+        return ""
+    if value.startswith("bundled:"):
+        return value
+    if value.startswith("oci://"):
+        problems.append((where, "images are not supported yet; name the .wasm file"))
+    elif "://" in value:
+        problems.append((where, "URLs are not supported; download the file and pin its sha256"))
+    elif value.lower().endswith(_NATIVE):
+        problems.append((where, f"{value!r} is a native library; only Wasm can be sandboxed"))
+    return str(folder / Path(value).expanduser())
+
+
+def _grants(
+    table: dict[str, Any], where: str, problems: list[Problem]
+) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    problems += unknown_keys(table, _GRANT_KEYS, where)
+    private, ports = table.get("private", []), table.get("ports", [])
+    if not _texts(private):
+        problems.append((f"{where}.private", 'must be a list of networks such as "10.0.0.0/8"'))
+        private = []
+    if not isinstance(ports, list) or not all(type(port) is int for port in ports):
+        problems.append((f"{where}.ports", "must be a list of port numbers"))
+        ports = []
+    return tuple(private), tuple(ports)
+
+
+def _network(table: object, folder: Path, problems: list[Problem]) -> Network:
+    if not isinstance(table, dict):
+        problems.append(("network", "must be a table"))
+        return Network()
+    problems += unknown_keys(table, _NETWORK_KEYS, "network")
+    for key in _NETWORK_KEYS:
+        if not isinstance(table.get(key, ""), str):
+            problems.append((f"network.{key}", "must be text"))
+            return Network()
+    ca_file = table.get("ca_file")
+    return Network(
+        ca_file=str(folder / Path(ca_file).expanduser()) if ca_file else None,
+        proxy=table.get("proxy") or None,
+    )
+
+
+def _texts(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)

@@ -1,0 +1,309 @@
+"""The seam between the sans-IO core and the rooms below: instances, HTTP, the account.
+
+`Host` is what one opened provider stands on. `Session` drives one operation on it: one meter,
+one instance, at most one open reply. An asynchronous driver would replace these two only.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeVar
+
+from fumehood.abi import calls, http
+from fumehood.egress.policy import Grant
+from fumehood.egress.secrets import Secrets
+from fumehood.errors import Cancelled, ClosedError, Error, Exit, PluginError, Trap, clip
+from fumehood.imports.log import PluginLog
+from fumehood.imports.services import Services
+from fumehood.imports.vars import VarStore
+from fumehood.limits import Limits, Receipt
+from fumehood.meter import Meter
+from fumehood.provider import effects
+from fumehood.provider.effects import Effect, Emit, Head, Op, Ready
+from fumehood.provider.worker import Worker
+
+_T = TypeVar("_T")
+
+log = logging.getLogger("fumehood.provider")
+
+
+class Instance(Protocol):
+    """A plugin instance: `plugin.Instance`."""
+
+    @property
+    def alive(self) -> bool:
+        """Whether it may be called again."""
+
+    def call(self, export: str, data: bytes, meter: Meter) -> bytes:
+        """Call an export; raises the guest's failures as fumehood errors."""
+
+    def close(self) -> None:
+        """Free it."""
+
+
+class Compiled(Protocol):
+    """A compiled plugin: `plugin.CompiledPlugin`."""
+
+    @property
+    def sha256(self) -> str:
+        """Hexadecimal digest of the file."""
+
+    def has(self, export: str) -> bool:
+        """Whether a callable export is there."""
+
+    def instance(self, services: Services, limits: Limits) -> Instance:
+        """A fresh instance."""
+
+
+class Stream(Protocol):
+    """An open reply: `egress.client.ResponseStream`."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+
+    def read(self) -> bytes:
+        """The next bytes, b"" at the end."""
+
+    def close(self) -> None:
+        """Give the connection up."""
+
+
+class Client(Protocol):
+    """The HTTP of a provider: `egress.client.Client`."""
+
+    def send(
+        self, request: http.HTTPRequest, grant: Grant, meter: Meter, *, secrets: Secrets | None
+    ) -> http.HTTPResponse:
+        """One exchange."""
+
+    def stream(
+        self, request: http.HTTPRequest, grant: Grant, meter: Meter, *, secrets: Secrets | None
+    ) -> Stream:
+        """One exchange whose body is read piece by piece."""
+
+    def close(self) -> None:
+        """Close every connection."""
+
+
+@dataclass(slots=True)
+class Kept:
+    """An instance with the services it was made with."""
+
+    instance: Instance
+    services: Services
+
+
+@dataclass(slots=True)
+class Host:
+    """What the operations of one provider run on."""
+
+    name: str
+    compiled: Compiled
+    client: Client
+    limits: Limits
+    grant: Grant = Grant()
+    secrets: Secrets = field(default_factory=Secrets)
+    config: Mapping[str, str] = field(default_factory=dict)
+
+    def services(self) -> Services:
+        """Fresh services: nothing in them outlives the instance they are made for."""
+        return Services(
+            name=self.name,
+            config=self.config,
+            vars=VarStore(self.limits.var_bytes),
+            log=PluginLog(self.name),
+            client=self.client,  # type: ignore[arg-type]  # imports names the class, tests have theirs
+            grant=self.grant,
+            secrets=self.secrets,
+        )
+
+
+class Session:
+    """One operation. Not thread-safe, but for `cancel`.
+
+    Takes an instance over where it is given one (`kept`), makes one at the first guest call
+    otherwise. After the operation `release` hands a healthy instance back, `close` frees it.
+    """
+
+    def __init__(
+        self, host: Host, operation: str, limits: Limits | None = None, kept: Kept | None = None
+    ) -> None:
+        self._host = host
+        self._limits = limits or host.limits
+        self.meter = Meter(
+            self._limits, plugin=host.name, sha256=host.compiled.sha256, operation=operation
+        )
+        self._kept = kept
+        self._stream: Stream | None = None
+        self._worker: Worker | None = None
+        self._closed = False
+        self._failed = False
+
+    # -- driving --------------------------------------------------------------------------
+
+    def run(self, op: Op[_T]) -> _T:
+        """Drive an operation to its end; its errors are signed with plugin and receipt."""
+        item, result = self.step(op, None)
+        if item is not None:
+            raise AssertionError(f"{item} in an operation that is no stream")
+        return result  # type: ignore[return-value]
+
+    def step(
+        self, op: Op[_T], failure: BaseException | None
+    ) -> tuple[Ready | Emit | None, _T | None]:
+        """Drive `op` up to its next `Ready` or `Emit`, throwing `failure` in first.
+
+        Answers (that effect, None), or (None, its result) at its end.
+        """
+        if self._closed:
+            raise ClosedError("the operation was closed", plugin=self._host.name)
+        answer: Any = None
+        try:
+            while True:
+                try:
+                    effect = op.send(answer) if failure is None else op.throw(failure)
+                except StopIteration as stop:
+                    return None, stop.value
+                if isinstance(effect, Ready | Emit):
+                    return effect, None
+                answer = failure = None
+                try:
+                    answer = self._perform(effect)
+                except Error as error:
+                    failure = error
+        except Error as error:
+            self._failed = True
+            raise self.sign(error) from error.__cause__
+        except BaseException:
+            self._failed = True
+            raise
+
+    def receipt(self) -> Receipt:
+        """What the operation used so far."""
+        return self.meter.receipt()
+
+    def sign(self, error: Error) -> Error:
+        """`error` with plugin and receipt, and without any secret in its texts."""
+        return self._host.secrets.scrub_error(self.meter.sign(error))
+
+    def cancel(self) -> None:
+        """Stop the operation as soon as possible. Any thread."""
+        self.meter.cancel()
+
+    # -- the end --------------------------------------------------------------------------
+
+    def release(self) -> Kept | None:
+        """End the operation; its instance where it may be used again, else None."""
+        kept, self._kept = self._kept, None
+        self.close()
+        if kept is None:
+            return None
+        if self._failed or not kept.instance.alive:
+            _discard(kept)
+            return None
+        kept.services.close()
+        kept.services.on_chunk = None
+        return kept
+
+    def close(self) -> None:
+        """Close the reply, stop the guest, free the instance. Idempotent."""
+        if self._closed:
+            return
+        self._closed = True
+        self._close_io()
+        kept, self._kept = self._kept, None
+        if kept is not None:
+            _discard(kept)
+
+    def _close_io(self) -> None:
+        worker, self._worker = self._worker, None
+        if worker is not None:
+            worker.stop()
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            stream.close()
+
+    # -- effects --------------------------------------------------------------------------
+
+    def _perform(self, effect: Effect) -> Any:
+        match effect:
+            case effects.Call(export, data):
+                return self.call(export, data)
+            case effects.Read():
+                return self._open_stream().read()
+            case effects.Next():
+                return self._open_worker().next()
+            case effects.Send(request):
+                return self._host.client.send(
+                    request, self._host.grant, self.meter, secrets=self._host.secrets
+                )
+            case effects.Open(request):
+                self._stream = self._host.client.stream(
+                    request, self._host.grant, self.meter, secrets=self._host.secrets
+                )
+                return Head(self._stream.status, tuple(self._stream.headers))
+            case effects.Close():
+                return self._close_io()
+            case effects.Start(export, data):
+                return self._start(lambda: self.call(export, data))
+        raise AssertionError(effect)
+
+    def call(self, export: str, data: bytes) -> bytes:
+        """Call a guest export.
+
+        Where a host function told the guest of a failure and the guest then failed, the original
+        is raised instead of the guest's words for it (provider-abi.md hazards 12, 20, 21).
+        """
+        kept = self._kept or self._make()
+        kept.services.failure = None
+        try:
+            return kept.instance.call(export, data, self.meter)
+        except (PluginError, Trap, Exit) as said:
+            original = kept.services.failure
+            if original is None or self.meter.cancelled:
+                raise self._cancelled(said) from said
+            original.guest_error = clip(said.message)
+            raise original from said
+
+    def _cancelled(self, said: Error) -> Error:
+        """A guest whose call ends in an error after a cancellation was cancelled (§2.2)."""
+        if not self.meter.cancelled:
+            return said
+        error = Cancelled("the operation was cancelled")
+        error.guest_error = clip(said.message)
+        return error
+
+    def _make(self) -> Kept:
+        services = self._host.services()
+        instance = self._host.compiled.instance(services, self._limits)
+        self.meter.fresh = True
+        self._kept = kept = Kept(instance, services)
+        level = services.log.qmt_level()
+        if level > 0 and self._host.compiled.has("init_logging"):
+            instance.call(
+                "init_logging", calls.init_logging_input(calls.LOG_LEVELS[level]), self.meter
+            )
+        return kept
+
+    def _start(self, call: Callable[[], bytes]) -> None:
+        kept = self._kept or self._make()
+        self._worker = worker = Worker(call, self.meter)
+        kept.services.on_chunk = worker.put
+        worker.start()
+
+    def _open_stream(self) -> Stream:
+        if self._stream is None:
+            raise AssertionError("no reply is open")
+        return self._stream
+
+    def _open_worker(self) -> Worker:
+        if self._worker is None:
+            raise AssertionError("no call was started")
+        return self._worker
+
+
+def _discard(kept: Kept) -> None:
+    kept.services.close()
+    kept.instance.close()
