@@ -48,6 +48,7 @@ class Inflater:
     """Undoes one coding. `feed` gives pieces of at most 64 KiB; `finish` checks the end."""
 
     def __init__(self, coding: str) -> None:
+        self._coding = coding
         self._gzip = coding == "gzip"
         self._inner = zlib.decompressobj(31 if self._gzip else 15)
         self._first = True
@@ -62,7 +63,7 @@ class Inflater:
                 piece = self._inflate(data)
             except zlib.error as problem:
                 raise TransportError(
-                    f"the reply is not the {'gzip' if self._gzip else 'deflate'} it says: {problem}",
+                    f"the reply is not the {self._coding} it says: {problem}",
                     kind="protocol",
                 ) from None
             data = self._inner.unconsumed_tail
@@ -98,6 +99,32 @@ class Inflater:
         return b""
 
 
+class _Pile:
+    """Bytes put together in large blocks: a body in chunks of two bytes would otherwise cost
+    twenty times its size in objects."""
+
+    def __init__(self) -> None:
+        self._blocks: list[bytes] = []
+        self._open = bytearray()
+
+    def add(self, data: bytes) -> None:
+        if len(self._open) + len(data) > PIECE:
+            self._close()
+        if len(data) >= PIECE:
+            self._blocks.append(data)
+        else:
+            self._open += data
+
+    def blocks(self) -> list[bytes]:
+        self._close()
+        return self._blocks
+
+    def _close(self) -> None:
+        if self._open:
+            self._blocks.append(bytes(self._open))
+            self._open.clear()
+
+
 class BoundedBody:
     """Collects one whole reply body under a limit of decoded bytes."""
 
@@ -105,8 +132,8 @@ class BoundedBody:
         self._limit = limit
         self._coding = coding
         self._inflater = Inflater(coding) if coding else None
-        self._raw: list[bytes] = []
-        self._plain: list[bytes] = []
+        self._raw = _Pile()
+        self._plain = _Pile()
         self.received = 0
         self._decoded = 0
 
@@ -116,27 +143,27 @@ class BoundedBody:
         if self._inflater is None:
             if self.received > self._limit:
                 raise too_large(self._limit)
-            self._plain.append(data)
+            self._plain.add(data)
             return
         if self.received > self._limit + _SLACK:
             raise too_large(self._limit)
-        self._raw.append(data)
+        self._raw.add(data)
         for piece in self._inflater.feed(data):
             self._decoded += len(piece)
             if self._decoded > self._limit:
                 raise too_large(self._limit)
             if self._decoded <= KEPT:
-                self._plain.append(piece)
+                self._plain.add(piece)
 
     def finish(self) -> bytes:
         """The decoded body."""
-        if self._inflater is None:
-            return b"".join(self._plain)
-        self._inflater.finish()
-        if self._decoded > KEPT:
-            again = Inflater(self._coding or "")
-            self._plain = [piece for data in self._raw for piece in again.feed(data)]
-        return b"".join(self._plain)
+        if self._inflater is not None:
+            self._inflater.finish()
+            if self._decoded > KEPT:
+                again = Inflater(self._coding or "")
+                raw = self._raw.blocks()
+                return b"".join(piece for data in raw for piece in again.feed(data))
+        return b"".join(self._plain.blocks())
 
 
 class BoundedStream:

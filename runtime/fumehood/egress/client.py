@@ -1,0 +1,390 @@
+"""The one way out: decide, put secrets in, dial the checked address, bound the reply."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterable, Iterator
+from types import TracebackType
+from typing import Final, Self
+
+import httpcore
+
+from fumehood.abi.http import HTTPRequest, HTTPResponse
+from fumehood.egress.decode import BoundedBody, BoundedStream
+from fumehood.egress.exchange import (
+    LINE_CAP,
+    RawHeaders,
+    decide_request,
+    open_reply,
+    redirect,
+    reply_headers,
+    wire_headers,
+)
+from fumehood.egress.policy import Grant, Headers, Target
+from fumehood.egress.resolver import Resolver, SystemResolver
+from fumehood.egress.secrets import NO_SECRETS, Secrets
+from fumehood.egress.transport import Pools, Proxy, tls_context
+from fumehood.egress.wire import Operation, current
+from fumehood.errors import (
+    ClosedError,
+    EgressDenied,
+    Error,
+    TooMuch,
+    TransportError,
+    clip,
+)
+from fumehood.limits import Exchange
+from fumehood.meter import Meter
+
+_TEXT_CAP: Final = 200
+_LOST: Final = ("disconnected", "peer closed", "closed connection")
+
+
+class Client:
+    """Sends requests of guests. Thread-safe; owns its connections until `close`.
+
+    `ca_file` replaces the CA bundle; `proxy` is the operator's (`proxy_private`: networks its
+    name may resolve to); `resolver` is for tests; `on_denied` is told of every refusal (for the
+    audit). The environment (proxies, `.netrc`, CA variables) has no say, and there are no cookies.
+    Raises ConfigError.
+    """
+
+    def __init__(
+        self,
+        *,
+        ca_file: str | None = None,
+        proxy: str | None = None,
+        proxy_private: Iterable[str] = (),
+        resolver: Resolver | None = None,
+        on_denied: Callable[[EgressDenied], None] | None = None,
+    ) -> None:
+        if ca_file is not None:
+            tls_context(ca_file)  # a bad file is reported now, not at the first request
+        via = Proxy.parse(proxy, proxy_private) if proxy is not None else None
+        self._pools = Pools(resolver or SystemResolver(), via, ca_file)
+        self._on_denied = on_denied
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close every connection. Idempotent; later requests raise ClosedError."""
+        self._pools.close()
+
+    def send(
+        self,
+        request: HTTPRequest,
+        grant: Grant,
+        meter: Meter,
+        *,
+        secrets: Secrets | None = None,
+        follow: int = 0,
+    ) -> HTTPResponse:
+        """Send one request and read the whole reply, decoded and scrubbed.
+
+        At most `follow` redirects, each decided and dialled anew and counted as a request; with 0
+        a redirect is returned like any reply. Raises EgressDenied, TransportError, Timeout,
+        Cancelled, TooMuch or ClosedError, and appends every exchange to `meter.exchanges`.
+        """
+        secrets = secrets or NO_SECRETS
+        limits = meter.limits
+        body = request.body
+        with self._boundary(secrets):
+            target = decide_request(grant, request, limits.request_bytes)
+            for left in range(follow, -1, -1):
+                reply = self._whole(target, body, grant, meter, secrets)
+                following = (
+                    redirect(grant, target, body, reply, limits.request_bytes) if follow else None
+                )
+                if following is None:
+                    return reply
+                if left:
+                    target, body = following
+            raise TransportError(f"more than {follow} redirects", kind="protocol")
+
+    def stream(
+        self,
+        request: HTTPRequest,
+        grant: Grant,
+        meter: Meter,
+        *,
+        secrets: Secrets | None = None,
+    ) -> ResponseStream:
+        """Send one request and read the head of the reply; the body comes by and by.
+
+        The caller closes the stream. Raises as `send` does; redirects are returned.
+        """
+        secrets = secrets or NO_SECRETS
+        with self._boundary(secrets):
+            target = decide_request(grant, request, meter.limits.request_bytes)
+            exchange = _Exchange(
+                self._pools, target, request.body, grant=grant, meter=meter, secrets=secrets
+            )
+            return ResponseStream(exchange, self._boundary, secrets)
+
+    def _whole(
+        self, target: Target, body: bytes, grant: Grant, meter: Meter, secrets: Secrets
+    ) -> HTTPResponse:
+        with contextlib.closing(
+            _Exchange(self._pools, target, body, grant=grant, meter=meter, secrets=secrets)
+        ) as exchange:
+            collected = BoundedBody(exchange.coding, meter.limits.response_bytes)
+            while (chunk := exchange.read()) is not None:
+                collected.feed(chunk)
+            plain = collected.finish()
+            content = secrets.scrub(plain)
+            rewritten = exchange.coding is not None or len(content) != len(plain)
+            headers = reply_headers(exchange.raw_headers, secrets, rewritten=rewritten)
+            return HTTPResponse(exchange.status, headers, content, exchange.version)
+
+    @contextlib.contextmanager
+    def _boundary(self, secrets: Secrets) -> Iterator[None]:
+        """Lets only our errors out, scrubbed, and reports refusals."""
+        try:
+            yield
+        except Error as error:
+            secrets.scrub_error(error)
+            if isinstance(error, EgressDenied) and self._on_denied is not None:
+                self._on_denied(error)
+            raise
+
+
+class _Exchange:
+    """One request and its reply on one connection: head read, body to come.
+
+    Owns the connection until `close`, which also writes the line of the receipt.
+    """
+
+    def __init__(
+        self,
+        pools: Pools,
+        target: Target,
+        body: bytes,
+        *,
+        grant: Grant,
+        meter: Meter,
+        secrets: Secrets,
+    ) -> None:
+        sent = secrets.substitute(target, body)
+        meter.remaining()
+        meter.http_request()
+        url = target.url
+        self.status = 0
+        self.received = 0
+        self._method = target.method
+        self._sent = len(body)
+        self._operation = Operation.begin(meter, url)
+        self._began = time.monotonic()
+        self._response: httpcore.Response | None = None
+        self._chunks: Iterator[bytes] = iter(())
+        pool = pools.acquire(grant, url.scheme)
+        self._release: Callable[[], None] | None = lambda: pools.release(grant, url.scheme)
+        try:
+            with _entered(self._operation):
+                self._response = pool.handle_request(
+                    httpcore.Request(
+                        sent.method,
+                        httpcore.URL(
+                            scheme=url.scheme,
+                            host=url.bracketed,
+                            port=url.port,
+                            target=sent.url.target,
+                        ),
+                        headers=wire_headers(sent, body),
+                        content=body,
+                    )
+                )
+            self.status = self._response.status
+            self.raw_headers: RawHeaders = self._response.headers
+            self.version = self._response.extensions["http_version"].decode("ascii", "replace")
+            limit = meter.limits.response_bytes
+            self.coding = open_reply(self.status, self.raw_headers, sent.method, limit)
+            self._chunks = self._response.iter_stream()
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def meter(self) -> Meter:
+        """The account that this exchange is on."""
+        return self._operation.meter
+
+    def read(self) -> bytes | None:
+        """The next raw bytes of the body, or None at its end."""
+        self.meter.remaining()
+        with _entered(self._operation):
+            chunk = next(self._chunks, None)
+        if chunk is not None:
+            self.received += len(chunk)
+        return chunk
+
+    def close(self) -> None:
+        """Give the connection back, or close it where the reply was not read to its end."""
+        release, self._release = self._release, None
+        if release is None:
+            return
+        try:
+            if self._response is not None:
+                with _entered(self._operation):
+                    self._response.close()
+        finally:
+            release()
+            self.meter.exchanges.append(
+                Exchange(
+                    self._method,
+                    self._operation.url.host,
+                    self._operation.url.port,
+                    self.status or None,
+                    self._sent,
+                    self.received,
+                    time.monotonic() - self._began,
+                )
+            )
+
+
+class ResponseStream:
+    """A reply whose body comes by and by: decoded, bounded, scrubbed.
+
+    `status`, `headers` (lower-case names). A context manager; `close` is idempotent, and reading
+    after it raises ClosedError. One thread at a time.
+    """
+
+    def __init__(
+        self,
+        exchange: _Exchange,
+        boundary: Callable[[Secrets], contextlib.AbstractContextManager[None]],
+        secrets: Secrets = NO_SECRETS,
+    ) -> None:
+        self._exchange = exchange
+        self._boundary = boundary
+        self._secrets = secrets
+        self._scrub = secrets.stream()
+        self._body = BoundedStream(exchange.coding, exchange.meter.limits.response_bytes)
+        self._pieces: Iterator[bytes] = iter(())
+        self._ended = False
+        self._closed = False
+        self.status = exchange.status
+        self.version = exchange.version
+        self.headers: Headers = reply_headers(
+            exchange.raw_headers, secrets, rewritten=exchange.coding is not None or bool(secrets)
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        # A stream that is dropped must not leave its connection open in the pool.
+        if not getattr(self, "_closed", True):
+            self.close()
+
+    def close(self) -> None:
+        """Give up what was not read. Idempotent."""
+        if not self._closed:
+            self._closed = True
+            self._exchange.close()
+
+    def read(self) -> bytes:
+        """The next bytes of the body, at most 64 KiB or one read; none at its end.
+
+        Raises TransportError, Timeout, Cancelled, TooMuch (`response_bytes`) or ClosedError; after
+        an error the stream is closed.
+        """
+        if self._closed and not self._ended:
+            raise ClosedError("the reply is closed")
+        try:
+            with self._boundary(self._secrets):
+                while not self._ended:
+                    data = self._step()
+                    if data:
+                        return data
+        except BaseException:
+            self.close()
+            raise
+        self.close()
+        return b""
+
+    def _step(self) -> bytes:
+        """Move on by one piece; may give nothing yet."""
+        piece = next(self._pieces, None)
+        if piece is not None:
+            return self._scrub.feed(piece)
+        chunk = self._exchange.read()
+        if chunk is None:
+            self._body.finish()
+            self._ended = True
+            return self._scrub.finish()
+        self._pieces = self._body.feed(chunk)
+        return b""
+
+    def lines(self) -> Iterator[bytes]:
+        """The body by lines, each with its `\\n` (and a `\\r` before it), blank ones included; the
+        last may have none. Raises as `read`, and TooMuch for a line above 8 MiB."""
+        cap = min(LINE_CAP, self._exchange.meter.limits.response_bytes)
+        pending = bytearray()
+        while chunk := self.read():
+            start = 0
+            end = chunk.find(b"\n") + 1
+            while end and len(pending) + end - start <= cap:
+                line = bytes(pending) + chunk[start:end]
+                pending.clear()
+                start = end
+                yield line
+                end = chunk.find(b"\n", start) + 1
+            pending += chunk[start:]
+            if len(pending) > cap:
+                self.close()
+                raise TooMuch(
+                    f"a line of the reply has more than {cap} bytes", limit="response_bytes"
+                )
+        if pending:
+            yield bytes(pending)
+
+
+@contextlib.contextmanager
+def _entered(operation: Operation) -> Iterator[None]:
+    """Around every entry into httpcore: the wire knows the operation, and httpcore's errors
+    become ours."""
+    token = current.set(operation)
+    host = operation.url.host
+    try:
+        yield
+    except Error:
+        raise
+    except (httpcore.ReadError, httpcore.WriteError) as problem:
+        text = _text(problem) or "connection reset"
+        raise TransportError(f"{host}: {text}", kind="reset") from None
+    except httpcore.RemoteProtocolError as problem:
+        text = _text(problem)
+        kind = "reset" if any(word in text for word in _LOST) else "protocol"
+        raise TransportError(f"{host}: {text}", kind=kind) from None
+    except httpcore.ProxyError as problem:
+        raise TransportError(
+            f"the proxy refused {host}: {_text(problem)}", kind="connect"
+        ) from None
+    except Exception as problem:
+        raise TransportError(f"{host}: {type(problem).__name__}", kind="protocol") from problem
+    finally:
+        current.reset(token)
+
+
+def _text(problem: Exception) -> str:
+    """The message of an error of httpcore: it may quote what a server sent."""
+    text = str(problem).encode("ascii", "backslashreplace").decode("ascii")
+    return clip("".join(c if c.isprintable() else "?" for c in text), _TEXT_CAP)

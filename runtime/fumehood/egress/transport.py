@@ -1,0 +1,263 @@
+"""Connections: httpcore's pools on our own network back end.
+
+The back end dials the address that was decided on, never a name, while Host, SNI and certificate
+check keep the name. Pools are keyed by grant, so a connection that is kept alive never serves an
+entry that was not granted its address.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import os
+import ssl
+import threading
+import time
+from base64 import b64encode
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any, Final
+from urllib.parse import unquote
+
+import certifi
+import httpcore
+
+from fumehood.egress.policy import Grant, decide_address
+from fumehood.egress.resolver import Resolver
+from fumehood.egress.url import URL, IPAddress, parse_url
+from fumehood.egress.wire import Operation, SocketStream, connect, current
+from fumehood.errors import ClosedError, ConfigError, EgressDenied, TransportError
+
+POOLS: Final = 64
+"""Idle pools that are kept."""
+
+KEPT_ALIVE: Final = 8
+"""Idle connections of one pool."""
+
+KEEP_TIME: Final = 15.0
+"""Seconds that a connection stays idle."""
+
+ATTEMPTS: Final = 4
+"""Addresses of one name that are tried."""
+
+
+@dataclass(frozen=True, slots=True)
+class Proxy:
+    """The operator's proxy. With one, the address check applies to it and not to the targets."""
+
+    url: URL
+    grant: Grant = field(repr=False)
+    authorization: bytes | None = field(default=None, repr=False)
+
+    @classmethod
+    def parse(cls, text: str, private: Iterable[str] = ()) -> Proxy:
+        """`http://[user:password@]host:port`, or `https://…`.
+
+        A proxy given by address or as `localhost` may have any address, a name only a public one
+        or one in `private`. Raises ConfigError.
+        """
+        head, mark, rest = text.partition("://")
+        userinfo, at, host = rest.rpartition("@")
+        try:
+            url = parse_url(f"{head}{mark}{host}")
+        except ValueError as problem:
+            raise ConfigError(
+                f"network.proxy cannot be used: {problem}",
+                problems=[("network.proxy", str(problem))],
+            ) from None
+        grant = Grant.of(base_url=url.origin, private=private)
+        basic = b"Basic " + b64encode(unquote(userinfo).encode()) if at else None
+        return cls(url, grant, basic)
+
+
+@functools.lru_cache(maxsize=8)
+def tls_context(ca_file: str | None) -> ssl.SSLContext:
+    """A verifying context: the CA bundle that ships with httpx, or the operator's instead.
+
+    The environment (`SSL_CERT_FILE`) has no say. Raises ConfigError for a file that is no bundle.
+    """
+    try:
+        context = ssl.create_default_context(cafile=ca_file or certifi.where())
+    except (OSError, ValueError) as problem:
+        raise ConfigError(
+            f"network.ca_file cannot be used: {problem}",
+            problems=[("network.ca_file", str(problem))],
+        ) from None
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
+class Backend(httpcore.NetworkBackend):
+    """Dials for one grant: resolves, decides on each address, connects to one that passed."""
+
+    def __init__(self, grant: Grant, resolver: Resolver, proxy: Proxy | None) -> None:
+        self._grant = grant
+        self._resolver = resolver
+        self._proxy = proxy
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore.NetworkStream:
+        """A stream to a checked address of the current operation's host (or of the proxy)."""
+        operation = current.get()
+        url = self._proxy.url if self._proxy else operation.url
+        if host != url.bracketed or port != url.port:
+            raise TransportError(f"{host}:{port} is not what was decided on", kind="protocol")
+        grant = self._proxy.grant if self._proxy else self._grant
+        return SocketStream(self._dial(url, self._addresses(grant, url, operation), operation))
+
+    def _addresses(self, grant: Grant, url: URL, operation: Operation) -> list[IPAddress]:
+        if url.address is not None:
+            found = [url.address]
+        else:
+            found = self._resolver.resolve(url.host, url.port, operation.connecting)
+        passed: list[IPAddress] = []
+        refused: EgressDenied | None = None
+        for address in found:
+            try:
+                decide_address(grant, url, address)
+            except EgressDenied as denial:
+                refused = refused or denial
+            else:
+                passed.append(address)
+        if refused is not None and not passed:
+            raise refused
+        return passed[:ATTEMPTS]
+
+    @staticmethod
+    def _dial(url: URL, addresses: list[IPAddress], operation: Operation) -> Any:
+        """Try each address with its share of `connect_time`."""
+        problem: Exception = TransportError(f"{url.host} has no address", kind="dns")
+        for position, address in enumerate(addresses):
+            share = operation.connecting() / (len(addresses) - position)
+            try:
+                return connect(address, url.port, _share(operation, share))
+            except TransportError as error:
+                operation.connecting()  # the whole time is up: say so instead
+                problem = error
+            except OSError as error:
+                reason = error.strerror or str(error)
+                problem = TransportError(
+                    f"no connection to {url.host}:{url.port}: {reason}", kind="connect"
+                )
+        raise problem
+
+
+def _share(operation: Operation, seconds: float) -> Callable[[], float]:
+    """A check for one attempt among several."""
+    until = time.monotonic() + seconds
+
+    def check() -> float:
+        left = operation.connecting()
+        mine = until - time.monotonic()
+        if mine <= 0:
+            raise TransportError(f"{operation.url.host} did not answer", kind="timeout")
+        return min(left, mine)
+
+    return check
+
+
+class _Quiet(logging.Filter):
+    """Keeps httpcore's debug log free of our exchanges: it prints reply headers unscrubbed."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return current.get(None) is None
+
+
+_quiet: Final = _Quiet()
+
+
+@dataclass(slots=True)
+class _Entry:
+    pool: httpcore.ConnectionPool
+    users: int = 0
+
+
+class Pools:
+    """The pools of one client, by grant and scheme. Thread-safe."""
+
+    def __init__(self, resolver: Resolver, proxy: Proxy | None, ca_file: str | None) -> None:
+        self._resolver = resolver
+        self._proxy = proxy
+        self._ca_file = ca_file
+        self._lock = threading.Lock()
+        self._entries: OrderedDict[tuple[Grant, str], _Entry] = OrderedDict()
+        self._closed = False
+        self._process = os.getpid()
+        for name in ("connection", "http11", "proxy"):
+            logging.getLogger(f"httpcore.{name}").addFilter(_quiet)
+
+    def acquire(self, grant: Grant, scheme: str) -> httpcore.ConnectionPool:
+        """The pool for `grant`; give it back with `release`. Raises ClosedError."""
+        key = (grant, scheme)
+        with self._lock:
+            if self._closed:
+                raise ClosedError("the client is closed")
+            if self._process != os.getpid():
+                # After fork the parent goes on using these connections: the child must not.
+                self._drop(list(self._entries))
+                self._process = os.getpid()
+            entry = self._entries.get(key)
+            if entry is None:
+                entry = self._entries[key] = _Entry(self._make(grant, scheme))
+            self._entries.move_to_end(key)
+            entry.users += 1
+            idle = [k for k, e in self._entries.items() if not e.users]
+            if len(self._entries) > POOLS:
+                self._drop(idle[: len(self._entries) - POOLS])
+            return entry.pool
+
+    def release(self, grant: Grant, scheme: str) -> None:
+        """The other half of `acquire`."""
+        with self._lock:
+            entry = self._entries.get((grant, scheme))
+            if entry is not None and entry.users:
+                entry.users -= 1
+
+    def close(self) -> None:
+        """Close every connection. Idempotent."""
+        with self._lock:
+            self._closed = True
+            self._drop(list(self._entries))
+
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._closed
+
+    def _drop(self, keys: list[tuple[Grant, str]]) -> None:
+        for key in keys:
+            self._entries.pop(key).pool.close()
+
+    def _make(self, grant: Grant, scheme: str) -> httpcore.ConnectionPool:
+        backend = Backend(grant, self._resolver, self._proxy)
+        context = tls_context(self._ca_file) if scheme == "https" else None
+        # No limit on open connections: waiting for one could not be cancelled, and callers are
+        # bounded by their own threads.
+        if self._proxy is None:
+            return httpcore.ConnectionPool(
+                ssl_context=context,
+                max_connections=None,
+                max_keepalive_connections=KEPT_ALIVE,
+                keepalive_expiry=KEEP_TIME,
+                network_backend=backend,
+            )
+        url, basic = self._proxy.url, self._proxy.authorization
+        return httpcore.HTTPProxy(
+            proxy_url=httpcore.URL(
+                scheme=url.scheme, host=url.bracketed, port=url.port, target="/"
+            ),
+            proxy_headers=[(b"Proxy-Authorization", basic)] if basic else None,
+            ssl_context=context,
+            proxy_ssl_context=tls_context(self._ca_file) if url.scheme == "https" else None,
+            max_connections=None,
+            max_keepalive_connections=KEPT_ALIVE,
+            keepalive_expiry=KEEP_TIME,
+            network_backend=backend,
+        )
