@@ -180,7 +180,7 @@ _json = st.recursive(
                     "a",
                     "format",
                 ]
-            ),  # fmt: skip
+            ),
             inner,
             max_size=4,
         )

@@ -88,5 +88,5 @@ Op = Generator[Effect, Any, _T]
 """An operation: yields effects, returns its result."""
 
 
-class Dropped(Exception):  # noqa: N818 - not an error: the consumer went away
+class Dropped(Exception):
     """Thrown into a stream at a `Ready` or `Emit` whose consumer wants no more."""

@@ -6,6 +6,7 @@ Everything that a provider needs to know is learnt here once (provider-abi.md §
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 from collections.abc import Iterable, Mapping
@@ -27,14 +28,14 @@ from fumehood.errors import (
     clip,
 )
 from fumehood.limits import Limits
-from fumehood.plugin.compiled import CompiledPlugin
+from fumehood.plugin.compiled import CompiledPlugin, read_module
 from fumehood.provider import bundled, hosts, keys, schema
 from fumehood.provider.config import Config, Settings
 from fumehood.provider.effects import Op
 from fumehood.provider.failures import call
 from fumehood.provider.file import Network
-from fumehood.provider.runtime import Compiled, Host, Session
 from fumehood.provider.runtime import Client as AnyClient
+from fumehood.provider.runtime import Compiled, Host, Session
 from fumehood.provider.traits import GenerationName, Traits, detect
 
 log = logging.getLogger("fumehood.provider")
@@ -53,7 +54,7 @@ class Spec:
     allowed_hosts: Iterable[str] = ()
     private: tuple[str, ...] = ()
     ports: tuple[int, ...] = ()
-    limits: Limits = Limits()
+    limits: Limits = field(default_factory=Limits)
     generation: GenerationName | None = None
     folder: Path | None = None
 
@@ -86,22 +87,25 @@ def load(spec: Spec) -> tuple[CompiledPlugin, bool]:
     """
     source = spec.plugin
     ours = isinstance(source, str) and source.startswith(bundled.PREFIX)
-    if ours:
+    if isinstance(source, bytes | bytearray | memoryview):
+        content, name = bytes(source), "plugin"
+    elif ours:
         found = bundled.read(str(source).removeprefix(bundled.PREFIX))
-        compiled = CompiledPlugin.load(found.content, name=spec.name or found.name)
-    elif isinstance(source, bytes | bytearray | memoryview | str | os.PathLike):
-        compiled = CompiledPlugin.load(source, name=spec.name)
+        content, name = found.content, found.name
+    elif isinstance(source, str | os.PathLike):
+        content, name = read_module(Path(source)), Path(source).stem
     else:
         raise UsageError(f"a plugin is a path, bytes or 'bundled:…', not {type(source).__name__}")
-    if spec.sha256 is not None and compiled.sha256 != spec.sha256.removeprefix("sha256:").lower():
-        digest = compiled.sha256
-        compiled.close()
-        raise LoadError(
-            f"the file has the digest {digest}, {spec.sha256} is pinned",
-            plugin=compiled.name,
-            hint="if the plugin was upgraded on purpose, inspect it and change sha256",
-        )
-    return compiled, ours
+    name = spec.name or name
+    if spec.sha256 is not None:  # before it is compiled
+        digest = hashlib.sha256(content).hexdigest()
+        if digest != spec.sha256.removeprefix("sha256:").lower():
+            raise LoadError(
+                f"the file has the digest {digest}, {spec.sha256} is pinned",
+                plugin=name,
+                hint="if the plugin was upgraded on purpose, inspect it and change sha256",
+            )
+    return CompiledPlugin.load(content, name=name), ours
 
 
 def traits_of(compiled: CompiledPlugin, generation: GenerationName | None = None) -> Traits:

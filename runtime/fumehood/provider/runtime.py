@@ -103,7 +103,7 @@ class Host:
     compiled: Compiled
     client: Client
     limits: Limits
-    grant: Grant = Grant()
+    grant: Grant = field(default_factory=Grant)
     secrets: Secrets = field(default_factory=Secrets)
     config: Mapping[str, str] = field(default_factory=dict)
 
@@ -261,19 +261,18 @@ class Session:
         try:
             return kept.instance.call(export, data, self.meter)
         except (PluginError, Trap, Exit) as said:
-            original = kept.services.failure
-            if original is None or self.meter.cancelled:
-                raise self._cancelled(said) from said
-            original.guest_error = clip(said.message)
-            raise original from said
+            cause = self._cause(kept.services)
+            if cause is None:
+                raise
+            cause.guest_error = clip(said.message)
+            raise cause from said
 
-    def _cancelled(self, said: Error) -> Error:
-        """A guest whose call ends in an error after a cancellation was cancelled (§2.2)."""
-        if not self.meter.cancelled:
-            return said
-        error = Cancelled("the operation was cancelled")
-        error.guest_error = clip(said.message)
-        return error
+    def _cause(self, services: Services) -> Error | None:
+        """Why a guest failed, where it was not the guest's doing. One whose call ends in an error
+        after a cancellation was cancelled (§2.2)."""
+        if self.meter.cancelled:
+            return Cancelled("the operation was cancelled")
+        return services.failure
 
     def _make(self) -> Kept:
         services = self._host.services()

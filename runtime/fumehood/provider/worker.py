@@ -21,7 +21,7 @@ QUEUED_BYTES: Final = 4 * MIB
 
 
 class Worker:
-    """Runs `call` on a thread of its own. `put` is for the guest's side, `next` for the consumer."""
+    """Runs `call` on a thread of its own: `put` is the guest's side, `next` the consumer's."""
 
     def __init__(self, call: Callable[[], object], meter: Meter) -> None:
         self._call = call
