@@ -89,6 +89,9 @@ def run(argv: Sequence[str] | None = None) -> int:
         return failures.exit_code(error)
     except click.exceptions.Exit as leave:
         return leave.exit_code
+    except click.exceptions.NoArgsIsHelpError as problem:
+        click.echo(problem.format_message(), err=True)
+        return failures.USAGE
     except click.ClickException as problem:
         say(f"{line(problem.format_message())}{_advice(problem)}")
         return failures.USAGE

@@ -9,6 +9,7 @@ import click
 
 from fumehood.cli import inputs, output
 from fumehood.cli.options import Common, common
+from fumehood.cli.target import existing_file
 from fumehood.errors import UsageError
 from fumehood.plugin import Plugin
 
@@ -55,7 +56,11 @@ def command(
         for key, value in common.settings.items()
     }
     with Plugin(
-        path, wasi=not no_wasi, config=config, allowed_hosts=hosts, limits=common.limits
+        existing_file(path),
+        wasi=not no_wasi,
+        config=config,
+        allowed_hosts=hosts,
+        limits=common.limits,
     ) as plugin:
         answer = plugin.call(export, given)
         receipt = plugin.last_receipt

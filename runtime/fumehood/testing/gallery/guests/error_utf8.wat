@@ -3,5 +3,5 @@
   ;; @include tools.wat
   (data (i32.const 0) "bad \ff\fe \c0\af \ed\a0\80 \00 end")
   (func (export "run") (result i32)
-    (call $fail (i32.const 0) (i32.const 18))
+    (call $fail (i32.const 0) (i32.const 19))
     (i32.const 1)))
