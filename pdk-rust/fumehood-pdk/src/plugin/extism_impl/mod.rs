@@ -1,0 +1,42 @@
+//! The way out of the module: export macros and, on wasm32, the Extism kernel under them.
+
+#[cfg(target_arch = "wasm32")]
+pub(crate) mod kernel;
+mod macros;
+
+pub use crate::{impl_extism_http_factory, impl_extism_http_plugin};
+
+/// Runs one export: reads the input, calls, hands over output or error. 0 is success, 1 a structured error.
+#[cfg(target_arch = "wasm32")]
+#[doc(hidden)]
+pub fn run(guest: &crate::plugin::guest::Guest, export: crate::plugin::guest::Export) -> i32 {
+    match export(guest, &kernel::input()) {
+        Ok(output) => {
+            kernel::output(&output);
+            0
+        }
+        Err(error) => {
+            kernel::fail(&error.to_json());
+            1
+        }
+    }
+}
+
+/// The host's `qmt_http_request`, for speech.
+#[cfg(target_arch = "wasm32")]
+#[doc(hidden)]
+pub fn host_http(
+    request: &crate::http::Request<Vec<u8>>,
+) -> Result<crate::http::Response<Vec<u8>>, crate::LLMError> {
+    let reply = kernel::http(&crate::wire::encode_request(request)?);
+    let crate::wire::WireResponse(response) = serde_json::from_slice(&reply)?;
+    Ok(response)
+}
+
+/// Compile-time proof that the macro's `config` is what the ABI needs; never called.
+#[doc(hidden)]
+pub fn assert_config<C>()
+where
+    C: serde::de::DeserializeOwned + crate::plugin::http::HTTPLLMProvider,
+{
+}
