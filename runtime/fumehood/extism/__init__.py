@@ -9,21 +9,27 @@ from fumehood.extism.codecs import Codec, Json, Pickle, Ptr, Raw
 from fumehood.extism.current import CurrentPlugin
 from fumehood.extism.functions import HOST_FN_REGISTRY, Function, host_fn
 from fumehood.extism.logs import set_log_custom, set_log_file
+from fumehood.extism.plugin import CancelHandle, CompiledPlugin, Plugin
 from fumehood.extism.types import Memory, Val, ValType
+from fumehood.extism.version import extism_version
 
 __all__ = [
     "HOST_FN_REGISTRY",
+    "CancelHandle",
     "Codec",
+    "CompiledPlugin",
     "CurrentPlugin",
     "Error",
     "Function",
     "Json",
     "Memory",
     "Pickle",
+    "Plugin",
     "Ptr",
     "Raw",
     "Val",
     "ValType",
+    "extism_version",
     "host_fn",
     "set_log_custom",
     "set_log_file",

@@ -7,6 +7,7 @@ import inspect
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, get_type_hints
 
+from fumehood.engine import HostImport
 from fumehood.errors import Cancelled, Error, HostFunctionError, LimitError
 from fumehood.extism import codecs
 from fumehood.extism.current import CurrentPlugin, Kernel
@@ -84,6 +85,11 @@ class Function:
         if not numbers:
             return None
         return numbers[0] if len(numbers) == 1 else tuple(numbers)
+
+    def to_import(self) -> HostImport:
+        """As the engine takes it; the time it takes is not the guest's."""
+        namespace = self.namespace or DEFAULT_NAMESPACE
+        return HostImport(namespace, self.name, self.params, self.results, self.run, timed=True)
 
     def __repr__(self) -> str:
         namespace = self.namespace or DEFAULT_NAMESPACE
