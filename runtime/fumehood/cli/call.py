@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import base64
+from contextlib import ExitStack
 from pathlib import Path
 
 import click
 
 from fumehood.cli import inputs, output
 from fumehood.cli.options import Common, common
-from fumehood.cli.target import existing_file
+from fumehood.cli.target import BUNDLED, existing_file
 from fumehood.errors import UsageError
-from fumehood.plugin import Plugin
+from fumehood.plugin import CompiledPlugin, Plugin
+from fumehood.provider.opening import Spec, load
 
 
 @click.command(name="call")
@@ -55,13 +57,21 @@ def command(
         key: value if isinstance(value, str) else output.compact(value)
         for key, value in common.settings.items()
     }
-    with Plugin(
-        existing_file(path),
-        wasi=not no_wasi,
-        config=config,
-        allowed_hosts=hosts,
-        limits=common.limits,
-    ) as plugin:
+    with ExitStack() as stack:
+        source: Path | CompiledPlugin
+        if path.startswith(BUNDLED):
+            source = stack.enter_context(load(Spec(path))[0])
+        else:
+            source = existing_file(path)
+        plugin = stack.enter_context(
+            Plugin(
+                source,
+                wasi=not no_wasi,
+                config=config,
+                allowed_hosts=hosts,
+                limits=common.limits,
+            )
+        )
         answer = plugin.call(export, given)
         receipt = plugin.last_receipt
     if not common.json:

@@ -1,25 +1,24 @@
-"""`fumehood inspect PATH`: what a plugin is, and what it would be allowed."""
+"""`fumehood inspect NAME|PATH`: what a plugin is, and what it would be allowed."""
 
 from __future__ import annotations
 
 import sys
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from typing import Any, Final
-from urllib.parse import urlsplit
+from typing import Final
 
 import click
 
 from fumehood.cli import output
+from fumehood.cli.allowances import allowances
 from fumehood.cli.options import Common, common
-from fumehood.cli.target import compiled_plugin
+from fumehood.cli.target import spec_of
 from fumehood.cli.text import line
-from fumehood.egress.known import known_hosts
 from fumehood.errors import Error
 from fumehood.limits import Limits
 from fumehood.plugin import CompiledPlugin, Plugin
-from fumehood.provider.traits import Mode, detect
+from fumehood.provider.opening import Spec, load, traits_of
+from fumehood.provider.traits import Mode
 
 ASK: Final = Limits(
     fuel=200_000_000, guest_time=1.0, deadline=2.0, output_bytes=64 * 1024, http_requests=0
@@ -57,27 +56,30 @@ class Facts:
 
 
 @click.command(name="inspect")
-@click.argument("path", metavar="PATH")
+@click.argument("target", metavar="NAME|PATH")
 @click.option("--no-run", is_flag=True, help="Do not ask the plugin itself for its name.")
 @common
-def command(common: Common, path: str, no_run: bool) -> None:
-    """Show what the plugin at PATH (or bundled:NAME) is and what it would be allowed.
+def command(common: Common, target: str, *, no_run: bool) -> None:
+    """Show what a plugin is and what it would be allowed.
 
-    The plugin's own name and defaults are asked for in a sandbox without network.
+    NAME is an entry of plugins.toml, PATH a .wasm file or bundled:NAME. The plugin's own name and
+    defaults are asked for in a sandbox without network.
     """
-    with compiled_plugin(path) as compiled:
-        facts = collect(path, compiled, common.limits, ask=not no_run)
+    spec = spec_of(target, common)
+    compiled, _ours = load(spec)
+    with compiled:
+        facts = collect(spec, compiled, ask=not no_run)
     if common.json:
         output.write_json(asdict(facts))
         return
     show(facts)
 
 
-def collect(path: str, compiled: CompiledPlugin, limits: Limits, *, ask: bool) -> Facts:
+def collect(spec: Spec, compiled: CompiledPlugin, *, ask: bool = True) -> Facts:
     """The facts of a compiled plugin; with `ask`, what it says of itself."""
     names = [name for name in compiled.exports if compiled.has(name)]
     imports = [(item.module, item.name) for item in compiled.imports]
-    traits = detect(names, imports)
+    traits = traits_of(compiled)
     provider = bool(traits.capabilities) and "config_schema" in names
     says = _ask(compiled, names) if ask and provider else {}
     minimum, maximum = compiled.memory
@@ -87,7 +89,7 @@ def collect(path: str, compiled: CompiledPlugin, limits: Limits, *, ask: bool) -
         if traits.mode is Mode.DIRECT:
             kind = "provider, it sends its own requests"
     return Facts(
-        file=path,
+        file="bytes" if isinstance(spec.plugin, bytes) else str(spec.plugin),
         size=compiled.size,
         sha256=compiled.sha256,
         kind=kind,
@@ -101,7 +103,7 @@ def collect(path: str, compiled: CompiledPlugin, limits: Limits, *, ask: bool) -
         ],
         imports=[f"{module}::{name}" for module, name in imports],
         says=says,
-        allowed=_allowed(says, imports, limits, provider=provider),
+        allowed=allowances(spec, says, imports, provider=provider),
     )
 
 
@@ -121,57 +123,12 @@ def _ask(compiled: CompiledPlugin, names: Iterable[str]) -> dict[str, str]:
     return answers
 
 
-def _allowed(
-    says: dict[str, str], imports: list[tuple[str, str]], limits: Limits, *, provider: bool
-) -> dict[str, str]:
-    host = _host(says.get("base_url", ""))
-    network = "no host; --allow grants one"
-    if provider:
-        network = f"{host} (its own default), and what plugins.toml grants"
-        if host is None:
-            network = "no host until base_url or allowed_hosts name one"
-    allowed = {"network": network}
-    variable = says.get("api_key_name")
-    if provider:
-        allowed["key"] = _key(variable, host)
-    wasi = any(module == "wasi_snapshot_preview1" for module, _ in imports)
-    allowed["files"] = "none"
-    allowed["environment"] = "none, no arguments" if wasi else "none, it does not ask for WASI"
-    fuel = "no fuel limit" if limits.fuel is None else f"{limits.fuel:,} fuel"
-    allowed["time"] = (
-        f"{limits.deadline:g} s an operation, {limits.guest_time:g} s of it inside, {fuel}"
-    )
-    allowed["memory"] = (
-        f"{output.size(limits.memory)}, and {output.size(limits.kernel_memory)} for payloads"
-    )
-    allowed["requests"] = (
-        f"{limits.http_requests} an operation, replies up to {output.size(limits.response_bytes)}"
-    )
-    return allowed
-
-
-def _host(url: str) -> str | None:
-    try:
-        return urlsplit(url).hostname
-    except ValueError:
-        return None
-
-
-def _key(variable: str | None, host: str | None) -> str:
-    if not variable:
-        return "none asked for"
-    known = known_hosts(variable)
-    if host is not None and host in known:
-        return f"{variable}, which belongs to {', '.join(known)}: sent there, never shown to it"
-    line_to_add = f'api_key = {{ from = "env:{variable}", hosts = ["…"] }}'
-    return f"{variable} goes nowhere until plugins.toml says: {line_to_add}"
-
-
 def show(facts: Facts) -> None:
     """The facts as tables on stdout."""
     console = output.console(sys.stdout)
-    memory = output.size(facts.memory_minimum)
-    top = "no maximum" if facts.memory_maximum is None else f"{output.size(facts.memory_maximum)}"
+    top = "no maximum"
+    if facts.memory_maximum is not None:
+        top = f"{output.size(facts.memory_maximum)} at most"
     rows = [
         ("file", facts.file),
         ("sha256", facts.sha256),
@@ -181,31 +138,27 @@ def show(facts: Facts) -> None:
     if facts.generation is not None:
         rows.append(("generation", facts.generation))
         rows.append(("can", ", ".join(facts.capabilities)))
-    rows.append(("memory", f"{memory} from the start, {top}"))
+    rows.append(("memory", f"{output.size(facts.memory_minimum)} from the start, {top}"))
     rows += [(f"says {key}", line(value)) for key, value in facts.says.items()]
-    console.print(output.table(rows))
-    console.print(output.table(facts.allowed.items(), "\nIt would be allowed"))
-    console.print(output.table(_import_rows(facts.imports), "\nImports"))
     calls = [export.name for export in facts.exports if export.callable]
     others = [f"{export.name} ({export.kind})" for export in facts.exports if not export.callable]
-    rows = [("callable", ", ".join(calls) or "none")]
+    listed = [("callable", ", ".join(calls) or "none")]
     if others:
-        rows.append(("other", ", ".join(others)))
-    console.print(output.table(rows, "\nExports"))
+        listed.append(("other", ", ".join(others)))
+    console.print(output.table(rows))
+    for title, body in (
+        ("It would be allowed", list(facts.allowed.items())),
+        ("Imports", _import_rows(facts.imports)),
+        ("Exports", listed),
+    ):
+        console.print()
+        console.print(output.table(body, title))
 
 
 def _import_rows(imports: list[str]) -> list[tuple[str, str]]:
-    spaces: dict[str, list[str]] = {}
+    spaces: dict[str, set[str]] = {}
     for item in imports:
         module, _, name = item.partition("::")
-        spaces.setdefault(module, []).append(name)
-    if not spaces:
-        return [("none", "")]
-    return [
-        (line(module, 60), ", ".join(sorted(Counter(names)))) for module, names in spaces.items()
-    ]
-
-
-def document(facts: Facts) -> dict[str, Any]:
-    """The facts as JSON."""
-    return asdict(facts)
+        spaces.setdefault(module, set()).add(name)
+    rows = [(line(module, 60), ", ".join(sorted(names))) for module, names in spaces.items()]
+    return rows or [("none", "")]

