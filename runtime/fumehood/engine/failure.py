@@ -82,6 +82,15 @@ def stopped(sandbox: Sandbox, reason: str) -> BaseException:
     return sandbox.meter.timeout()
 
 
+def out_of_fuel(sandbox: Sandbox) -> OutOfFuel:
+    """The error for fuel that is used up."""
+    return OutOfFuel(
+        f"the fuel of {sandbox.meter.limits.fuel} units is used up",
+        limit="fuel",
+        hint="raise limits.fuel if the work is legitimate",
+    )
+
+
 def _first_cause(
     sandbox: Sandbox, code: int | None, failed: native.Failure | None
 ) -> BaseException | None:
@@ -99,11 +108,7 @@ def _first_cause(
     if reason is not None:
         return stopped(sandbox, reason)
     if code == _OUT_OF_FUEL:
-        return OutOfFuel(
-            f"the fuel of {sandbox.meter.limits.fuel} units is used up",
-            limit="fuel",
-            hint="raise limits.fuel if the work is legitimate",
-        )
+        return out_of_fuel(sandbox)
     if isinstance(raised, OutOfFuel | OutOfMemory):
         return raised
     memory = _memory_cause(sandbox, code, failed)

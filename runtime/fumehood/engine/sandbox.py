@@ -78,6 +78,7 @@ class Sandbox:
         self._deadline = 0.0
         self._guest_until = 0.0
         self._host_time = 0.0
+        self._overdrawn = False
         self._functions: dict[str, tuple[Any, str]] = {}
         self.notes = ""
         """What the guest wrote to its standard error; a note on traps, nothing more."""
@@ -98,8 +99,11 @@ class Sandbox:
                 self._initialise()
             finally:
                 self._leave()
-        except BaseException:
+            self._check_account()
+        except BaseException as problem:
             self.close()
+            if isinstance(problem, Error):
+                meter.sign(problem)
             raise
         meter.fresh = True
 
@@ -253,7 +257,7 @@ class Sandbox:
         """Take fuel during a host call; False, with none left, where it does not suffice."""
         native.get_fuel(self._context, self._fuel_ref)
         left = self._fuel.value
-        if left < amount:
+        if left <= amount:
             self._set_fuel(0)
             return False
         self._set_fuel(left - amount)
@@ -273,7 +277,9 @@ class Sandbox:
         self._host_time = 0.0
         self._started = now
         self._guest_until = now + meter.guest_time_left
-        self._set_fuel(meter.fuel_left)
+        # One unit more than is left: wasmtime checks at loops and entries only, so a guest may
+        # overdraw by less than a block, and nothing left then means that it did.
+        self._set_fuel(meter.fuel_left + 1)
         self._armed = self.interrupts.arm()
         ticker = self._ticker
         ticker.active.add(self.context_address)
@@ -288,10 +294,22 @@ class Sandbox:
         meter.guest_time_left -= _now() - self._started - self._host_time
         if not self._closed:
             native.get_fuel(self._context, self._fuel_ref)
-            meter.fuel_left = self._fuel.value
+            left = self._fuel.value
+            self._overdrawn = not left
+            meter.fuel_left = left - 1 if left else 0
             peak = self.memory_size()
             meter.memory_peak = max(meter.memory_peak, peak)
         self._owner = 0
+
+    def _check_account(self) -> None:
+        """After a clean return: was the fuel overdrawn, did Ctrl-C come at the last moment?"""
+        if self._overdrawn:
+            self.dead = True
+            raise failures.out_of_fuel(self)
+        pending = self.interrupts.pending
+        if pending is not None:
+            self.interrupts.pending = None
+            raise pending
 
     def guest_timeout(self) -> Timeout:
         """The error for guest time that is used up."""
@@ -363,10 +381,7 @@ class Sandbox:
             finally:
                 self._leave()
                 self.host_call.context = None
-            pending = self.interrupts.pending
-            if pending is not None:
-                self.interrupts.pending = None
-                raise pending
+            self._check_account()
             return result
         except Error as problem:
             raise meter.sign(problem) from problem.__cause__

@@ -62,7 +62,7 @@ class PluginLog:
         try:
             text = data.decode("utf-8")
         except UnicodeDecodeError:
-            self.logger.error("a log message of %d bytes is not UTF-8", len(data))
+            self.logger.log(logging.ERROR, "a log message of %d bytes is not UTF-8", len(data))
             return
         if room < len(data):
             text = data[:room].decode("utf-8", "ignore") + "…"

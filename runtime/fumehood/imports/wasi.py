@@ -138,7 +138,7 @@ def _vectors(memory: memoryview, at: int, count: int) -> list[tuple[int, int]]:
 
 
 @_with_memory
-def _fd_write(
+def _fd_write(  # noqa: PLR0917 - WASI's own parameters
     call: HostCall, memory: memoryview, fd: int, vectors: int, count: int, written: int
 ) -> int:
     if fd not in _STDIO or fd == 0:
@@ -205,7 +205,7 @@ def _proc_raise(_call: HostCall, signal: int) -> int:
 
 
 @_with_memory
-def _poll_oneoff(
+def _poll_oneoff(  # noqa: PLR0917 - WASI's own parameters
     call: HostCall, memory: memoryview, subscriptions: int, events: int, count: int, result: int
 ) -> int:
     """Wait for the first of `count` subscriptions, never past the deadline.

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 PAGE: Final = 65536
 REDIRECTS: Final = 10
 """Redirects that `http_request` follows, each decided and dialled anew (extism-abi.md §3.5)."""
+_LONGEST: Final = 1e8
+"""Seconds: a manifest's u64 of milliseconds may be more than a socket takes for a timeout."""
+_MOST: Final = (1 << 63) - 1
 
 
 class Plugin:
@@ -214,7 +217,8 @@ def _name_of(source: object) -> str:
 
 
 def merged_config(base: Mapping[str, str], over: Mapping[str, str | None] | None) -> dict[str, str]:
-    """`over` laid over `base`; None removes a key. Raises UsageError for values that are no text."""
+    """`over` laid over `base`; None removes a key. Raises UsageError for values that are not
+    text."""
     merged = dict(base)
     for key, value in (over or {}).items():
         if value is None:
@@ -232,13 +236,13 @@ def effective_limits(manifest: Manifest, limits: Limits | None) -> Limits:
     base = limits or Limits()
     said: dict[str, float | int] = {}
     if manifest.timeout_ms is not None:
-        said["deadline"] = manifest.timeout_ms / 1000
+        said["deadline"] = min(manifest.timeout_ms / 1000, _LONGEST)
     memory = manifest.memory
     if memory.max_pages is not None:
         said["memory"] = memory.max_pages * PAGE
     if memory.max_http_response_bytes is not None:
-        said["response_bytes"] = memory.max_http_response_bytes
+        said["response_bytes"] = min(memory.max_http_response_bytes, _MOST)
     if memory.max_var_bytes is not None:
-        said["var_bytes"] = memory.max_var_bytes
+        said["var_bytes"] = min(memory.max_var_bytes, _MOST)
     wanted = base.replace(**said)
     return wanted if limits is None else wanted.clamp(limits)
