@@ -28,3 +28,6 @@ CALLS_ON_ONE_INSTANCE: Final = count(20_000, 100_000)
 
 THREAD_ROUNDS: Final = count(50, 2_000)
 """Rounds of every thread in a test with many."""
+
+DIFFERENTIAL_EXAMPLES: Final = count(60, 5_000)
+"""Programs run by us and by the `extism` package."""

@@ -5,6 +5,7 @@ in docs/differences-from-extism.md. The near-public names are in `fumehood.extis
 """
 
 from fumehood.errors import Error
+from fumehood.extism import extism
 from fumehood.extism.codecs import Codec, Json, Pickle, Ptr, Raw
 from fumehood.extism.current import CurrentPlugin
 from fumehood.extism.functions import HOST_FN_REGISTRY, Function, host_fn
@@ -29,6 +30,7 @@ __all__ = [
     "Raw",
     "Val",
     "ValType",
+    "extism",
     "extism_version",
     "host_fn",
     "set_log_custom",

@@ -6,6 +6,7 @@ A thin layer: what runs is `fumehood.plugin.Plugin`, with the package's names, d
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from sys import is_finalizing
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID, uuid4
 
@@ -68,8 +69,8 @@ class CompiledPlugin:
         if pointer != _FREED:
             pointer.close()
 
-    def __del__(self) -> None:
-        if hasattr(self, "pointer"):
+    def __del__(self, _ending: Callable[[], bool] = is_finalizing) -> None:
+        if hasattr(self, "pointer") and not _ending():  # then modules below may be gone already
             self.close()
 
     def __enter__(self) -> CompiledPlugin:
@@ -218,8 +219,8 @@ class Plugin:
             self.compiled_plugin.close()
             self.compiled_plugin = None
 
-    def __del__(self) -> None:
-        if hasattr(self, "compiled_plugin"):
+    def __del__(self, _ending: Callable[[], bool] = is_finalizing) -> None:
+        if hasattr(self, "compiled_plugin") and not _ending():
             self.close()
 
     def __enter__(self) -> Plugin:

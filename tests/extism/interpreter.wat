@@ -1,0 +1,118 @@
+;; Runs a list of kernel operations: what the differential test compares two hosts with.
+;;
+;; `load` takes the program as input: records of 16 bytes {u8 op, u8 a, u16 0, u32 b, u64 v}.
+;; `run` executes it and returns the code that op 26 set; `log` outputs one u64 a record of the last
+;; run. 256 slots hold handles. Handles are never logged, only what does not depend on their value.
+(module
+  (import "extism:host/env" "alloc" (func $alloc (param i64) (result i64)))
+  (import "extism:host/env" "free" (func $free (param i64)))
+  (import "extism:host/env" "length" (func $length (param i64) (result i64)))
+  (import "extism:host/env" "length_unsafe" (func $length_unsafe (param i64) (result i64)))
+  (import "extism:host/env" "load_u8" (func $load_u8 (param i64) (result i32)))
+  (import "extism:host/env" "load_u64" (func $load_u64 (param i64) (result i64)))
+  (import "extism:host/env" "store_u8" (func $store_u8 (param i64 i32)))
+  (import "extism:host/env" "store_u64" (func $store_u64 (param i64 i64)))
+  (import "extism:host/env" "input_load_u8" (func $input_load_u8 (param i64) (result i32)))
+  (import "extism:host/env" "input_load_u64" (func $input_load_u64 (param i64) (result i64)))
+  (import "extism:host/env" "input_length" (func $input_length (result i64)))
+  (import "extism:host/env" "input_offset" (func $input_offset (result i64)))
+  (import "extism:host/env" "input_set" (func $input_set (param i64 i64)))
+  (import "extism:host/env" "output_set" (func $output_set (param i64 i64)))
+  (import "extism:host/env" "output_length" (func $output_length (result i64)))
+  (import "extism:host/env" "output_offset" (func $output_offset (result i64)))
+  (import "extism:host/env" "error_set" (func $error_set (param i64)))
+  (import "extism:host/env" "error_get" (func $error_get (result i64)))
+  (import "extism:host/env" "reset" (func $reset))
+  (import "extism:host/env" "config_get" (func $config_get (param i64) (result i64)))
+  (import "extism:host/env" "var_get" (func $var_get (param i64) (result i64)))
+  (import "extism:host/env" "var_set" (func $var_set (param i64 i64)))
+  (import "extism:host/env" "get_log_level" (func $get_log_level (result i32)))
+  (import "extism:host/env" "http_status_code" (func $http_status_code (result i32)))
+  (import "extism:host/env" "log_info" (func $log_info (param i64)))
+
+  (memory 4)                      ;; 0: slots   4096: program   65536: log
+  (global $count (mut i32) (i32.const 0))
+  (global $code (mut i32) (i32.const 0))
+
+  (func $slot (param $a i32) (result i64) (i64.load (i32.shl (local.get $a) (i32.const 3))))
+  (func $set (param $a i32) (param $v i64) (result i64)
+    (i64.store (i32.shl (local.get $a) (i32.const 3)) (local.get $v))
+    (i64.extend_i32_u (i64.ne (local.get $v) (i64.const 0))))
+
+  (func (export "load") (result i32) (local $i i32)
+    (global.set $count (i32.shr_u (i32.wrap_i64 (call $input_length)) (i32.const 4)))
+    (block $end (loop $next
+      (br_if $end (i32.ge_u (local.get $i) (i32.shl (global.get $count) (i32.const 4))))
+      (i64.store offset=4096 (local.get $i)
+        (call $input_load_u64 (i64.extend_i32_u (local.get $i))))
+      (local.set $i (i32.add (local.get $i) (i32.const 8)))
+      (br $next)))
+    (i32.const 0))
+
+  (func (export "log") (result i32) (local $i i32) (local $p i64) (local $n i64)
+    (local.set $n (i64.shl (i64.extend_i32_u (global.get $count)) (i64.const 3)))
+    (local.set $p (call $alloc (local.get $n)))
+    (block $end (loop $next
+      (br_if $end (i64.ge_u (i64.extend_i32_u (local.get $i)) (local.get $n)))
+      (call $store_u64 (i64.add (local.get $p) (i64.extend_i32_u (local.get $i)))
+        (i64.load offset=65536 (local.get $i)))
+      (local.set $i (i32.add (local.get $i) (i32.const 8)))
+      (br $next)))
+    (call $output_set (local.get $p) (local.get $n))
+    (i32.const 0))
+
+  (func $step (param $op i32) (param $a i32) (param $b i32) (param $v i64) (result i64)
+    (local $h i64) (local $at i64)
+    (local.set $h (call $slot (local.get $a)))
+    (local.set $at (i64.add (local.get $h) (i64.extend_i32_u (local.get $b))))
+    (block $26 (block $25 (block $24 (block $23 (block $22 (block $21 (block $20 (block $19
+    (block $18 (block $17 (block $16 (block $15 (block $14 (block $13 (block $12 (block $11
+    (block $10 (block $9 (block $8 (block $7 (block $6 (block $5 (block $4 (block $3
+    (block $2 (block $1 (block $0
+      (br_table $0 $1 $2 $3 $4 $5 $6 $7 $8 $9 $10 $11 $12 $13 $14 $15 $16 $17 $18 $19 $20 $21 $22
+        $23 $24 $25 $26 (local.get $op)))
+      (return (call $set (local.get $a) (call $alloc (local.get $v)))))
+      (call $free (local.get $h)) (return (i64.const 0)))
+      (return (call $length (local.get $h))))
+      (return (call $length_unsafe (local.get $h))))
+      (return (i64.extend_i32_u (call $load_u8 (local.get $at)))))
+      (return (call $load_u64 (local.get $at))))
+      (call $store_u8 (local.get $at) (i32.wrap_i64 (local.get $v))) (return (i64.const 0)))
+      (call $store_u64 (local.get $at) (local.get $v)) (return (i64.const 0)))
+      (return (i64.extend_i32_u (call $input_load_u8 (local.get $v)))))
+      (return (call $input_load_u64 (local.get $v))))
+      (return (call $input_length)))
+      (return (call $length (call $input_offset))))
+      (call $output_set (local.get $at) (local.get $v)) (return (i64.const 0)))
+      (return (call $output_length)))
+      (return (i64.sub (call $output_offset) (local.get $h))))
+      (call $error_set (local.get $h)) (return (i64.const 0)))
+      (return (i64.extend_i32_u (i64.eq (call $error_get) (local.get $h)))))
+      (return (call $set (local.get $a) (call $config_get (call $slot (local.get $b))))))
+      (return (call $set (local.get $a) (call $var_get (call $slot (local.get $b))))))
+      (call $var_set (local.get $h) (call $slot (local.get $b))) (return (i64.const 0)))
+      (call $input_set (local.get $h) (local.get $v)) (return (i64.const 0)))
+      (call $reset) (memory.fill (i32.const 0) (i32.const 0) (i32.const 2048))
+      (return (i64.const 0)))
+      (return (i64.extend_i32_u (call $get_log_level))))
+      (return (i64.extend_i32_u (call $http_status_code))))
+      (return (call $set (local.get $a) (call $input_offset))))
+      (call $log_info (local.get $h)) (return (i64.const 0)))
+      (global.set $code (i32.wrap_i64 (local.get $v)))
+      (i64.const 0))
+
+  (func (export "run") (result i32) (local $i i32) (local $p i32)
+    (global.set $code (i32.const 0))
+    (memory.fill (i32.const 0) (i32.const 0) (i32.const 2048))
+    (block $end (loop $next
+      (br_if $end (i32.ge_u (local.get $i) (global.get $count)))
+      (local.set $p (i32.shl (local.get $i) (i32.const 4)))
+      (i64.store offset=65536 (i32.shl (local.get $i) (i32.const 3))
+        (call $step
+          (i32.load8_u offset=4096 (local.get $p))
+          (i32.load8_u offset=4097 (local.get $p))
+          (i32.load offset=4100 (local.get $p))
+          (i64.load offset=4104 (local.get $p))))
+      (local.set $i (i32.add (local.get $i) (i32.const 1)))
+      (br $next)))
+    (global.get $code)))
