@@ -34,7 +34,7 @@ HostCheck = Callable[[str], str | None]
 
 
 class Settings:
-    """The config of one opened provider. Immutable; shared between threads."""
+    """The config of one opened provider. Shared between threads; what it gives is not changed."""
 
     def __init__(
         self,
@@ -60,6 +60,7 @@ class Settings:
         self._check_host = check_host
         self._missing = dict(missing or {})
         self._plugin = plugin
+        self._complete: Config | None = None
         self._warn_unknown()
         problems = [p for p in self._problems(self._pruned(self._base)) if not _is_missing(p)]
         if problems:
@@ -67,10 +68,14 @@ class Settings:
 
     def cfg(self, overrides: Mapping[str, object]) -> Config:
         """The config for one operation. Raises ConfigError listing every problem."""
+        if not overrides and self._complete is not None:
+            return self._complete
         cfg = self._pruned(self._merged(overrides))
         problems = self._problems(cfg)
         if problems:
             raise self._error(problems)
+        if not overrides:
+            self._complete = cfg
         return cfg
 
     def models_cfg(self) -> Config:

@@ -57,10 +57,10 @@ class Schema:
         self.properties: dict[str, Json] | None = (
             properties if isinstance(properties, dict) else None
         )
-        base = jsonschema.validators.validator_for(
-            document, default=jsonschema.Draft202012Validator
-        )
         try:
+            base = jsonschema.validators.validator_for(
+                document, default=jsonschema.Draft202012Validator
+            )
             base.check_schema(document)
         except jsonschema.SchemaError as error:
             path = key_path(error.absolute_path)

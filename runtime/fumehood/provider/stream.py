@@ -106,9 +106,9 @@ class ChatStream:
                 self._assembler.add(item.chunk)
                 return item.chunk
             if item is None:
-                receipt = self._session.receipt()
+                self._receipt = self._session.receipt()
                 self._response = ChatResponse.of(
-                    self._assembler.reply(), receipt, self._assembler.signature
+                    self._assembler.reply(), self._receipt, self._assembler.signature
                 )
                 self._end(None)
         except Error as error:
@@ -123,5 +123,5 @@ class ChatStream:
         done, self._done = self._done, None
         if done is not None:
             self._op.close()
-            self._receipt = self._session.receipt()
+            self._receipt = self._receipt or self._session.receipt()
             done(self._session, error)
