@@ -1,7 +1,8 @@
-"""The plugins that come with fumehood: `<name>.wasm` beside `<name>.json`.
+"""The plugins that come with fumehood: `<name>.wasm`, all recorded in `bundled.json`.
 
-The JSON says where the file comes from: `source` (folder of the repository), `sha256` of the
-file, `recipe` (the command that builds it). A file that does not fit its digest is not loaded.
+The record is written by tools/build-bundled and says where each file comes from: `source` (paths of
+the repository), `sha256` of the file, `recipe` (the command that builds it). A file that does not
+fit its digest is not loaded.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from fumehood.abi import jsonwire
 from fumehood.errors import ConfigError, LoadError, ProtocolError
 
 PREFIX: Final = "bundled:"
+RECORD: Final = "bundled.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +28,7 @@ class Bundled:
     name: str
     content: bytes
     sha256: str
-    source: str
+    source: tuple[str, ...]
     recipe: str
 
 
@@ -51,16 +53,16 @@ def read(name: str, folder: Traversable | None = None) -> Bundled:
         raise ConfigError(f"no bundled plugin is called {name!r}", hint=listed)
     content = (folder / f"{name}.wasm").read_bytes()
     try:
-        manifest: Any = jsonwire.decode((folder / f"{name}.json").read_bytes(), f"{name}.json")
-    except (OSError, ProtocolError) as problem:
-        raise LoadError(f"the bundled plugin {name!r} has no manifest: {problem}") from None
+        record: Any = jsonwire.decode((folder / RECORD).read_bytes(), RECORD)
+        manifest = record["plugins"][name]
+    except (OSError, ProtocolError, KeyError, TypeError) as problem:
+        raise LoadError(f"the bundled plugin {name!r} is not recorded: {problem!r}") from None
     digest = hashlib.sha256(content).hexdigest()
     wanted = manifest.get("sha256") if isinstance(manifest, dict) else None
     if digest != wanted:
         raise LoadError(
-            f"the bundled plugin {name!r} has the digest {digest}, its manifest says {wanted}",
+            f"the bundled plugin {name!r} has the digest {digest}, {RECORD} says {wanted}",
             hint="reinstall fumehood",
         )
-    return Bundled(
-        name, content, digest, str(manifest.get("source", "")), str(manifest.get("recipe", ""))
-    )
+    source = tuple(str(path) for path in manifest.get("source", ()))
+    return Bundled(name, content, digest, source, str(manifest.get("recipe", "")))
