@@ -103,7 +103,7 @@ def http_headers(call: HostCall) -> int:
 def _log(level: int, call: HostCall, message: int) -> None:
     services: Services = call.services
     if services.log.logger.isEnabledFor(level):
-        services.log.write(call.meter, level, call.read(message, "log message"))
+        services.write_log(call.meter, level, call.read(message, "log message"))
     call.free(message)
 
 

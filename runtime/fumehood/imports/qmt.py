@@ -164,7 +164,7 @@ def qmt_log(call: HostCall, record: int) -> None:
     services: Services = call.services
     line = decode_log_record(call.read(record, "log record"))
     level = QMT_LEVELS.get(line.level, TRACE)
-    services.log.write(
+    services.write_log(
         call.meter, level, line.message.encode("utf-8", "replace"), target=line.target
     )
 

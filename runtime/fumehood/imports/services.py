@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from fumehood.egress.policy import Grant
     from fumehood.egress.secrets import Secrets
     from fumehood.errors import Error
+    from fumehood.meter import Meter
 
 
 @dataclass
@@ -48,6 +49,12 @@ class Services:
     failure: Error | None = None
     """The last failure that an import told the guest instead of raising it: the guest may wrap
     it in words of its own, the caller wants the original (provider-abi.md hazards 12, 20)."""
+
+    def write_log(self, meter: Meter, level: int, data: bytes, target: str | None = None) -> None:
+        """One log message of the guest's, its secrets scrubbed, within the meter's budget."""
+        if self.secrets:
+            data = self.secrets.scrub(data)
+        self.log.write(meter, level, data, target)
 
     def close(self) -> None:
         """Close the streams that the guest left open. Idempotent."""
