@@ -9,7 +9,8 @@ otherwise. A comment right above a block says how:
     <!-- test: continues -->      ```python that needs what the block before it defined
     <!-- test: output -->         what the block before it printed; `...` stands for anything
     <!-- test: exit N -->         the (last) command ends with status N
-    <!-- test: from PATH -->      the block stands in that file of the repository, word for word
+    <!-- test: from PATH -->      the block stands in that file of the repository, word for word;
+                                  a comment `...` in it stands for what was left out
     <!-- test: make -->           the targets exist (running them here would run this test again)
     <!-- test: not run: WHY -->   left alone
 
@@ -162,7 +163,8 @@ class Reader:
             path.write_text(self.here(block.body), encoding="utf-8")
         elif verb == "from":
             source = (ROOT / argument).read_text(encoding="utf-8")
-            assert block.body.strip() in source, f"{block.where}: not in {argument}"
+            for part in re.split(r"^ *(?://|#) \.\.\.$", block.body, flags=re.MULTILINE):
+                assert part.strip("\n") in source, f"{block.where}: not in {argument}:\n{part}"
         elif verb == "output":
             assert matches(block.body, self.printed), f"{block.where}: printed\n{self.printed}"
         elif verb == "make":
