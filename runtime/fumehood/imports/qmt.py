@@ -16,7 +16,7 @@ from fumehood.abi.outputs import (
     decode_log_record,
     encode_stream_open,
 )
-from fumehood.abi.payloads import GEN_B_CODES, Payload, encode_payload
+from fumehood.abi.payloads import GEN_B_CODES, Payload, encode_payload, to_error
 from fumehood.abi.status import classify
 from fumehood.engine import HostCall, HostImport
 from fumehood.errors import EgressDenied, Error, ProtocolError, TransportError
@@ -68,6 +68,7 @@ def qmt_http_request(call: HostCall, request: int) -> int:
     except TransportError as failed:
         services.failure = failed
         return call.write(_plain(500, failed.message))
+    services.failure = None  # what came of it is what counts now
     return call.write(encode_response(reply))
 
 
@@ -85,7 +86,10 @@ def qmt_http_stream_open(call: HostCall, request: int) -> int:
         finally:
             stream.close()
         payload = classify(stream.status, stream.headers, body, chat=False)
+        # Generation B wraps this text in its own or takes it for another kind (hazard 12).
+        services.failure = to_error(payload, status=stream.status)
         return call.write(_error(payload))
+    services.failure = None
     services.last_stream += 1
     services.streams[services.last_stream] = stream
     return call.write(encode_stream_open(StreamOpen("ok", services.last_stream)))
