@@ -193,8 +193,9 @@ def test_structured_failures_of_a_guest(said: object, rc: int, kind: str) -> Non
 
 
 def test_plain_text_failures_of_a_guest() -> None:
-    for said, rc in (("missing field", -1), ({"kind": "Generic", "data": "missing field"}, 0),
-                     ({"payload": {"type": "plugin_error", "message": "missing field"}}, 1)):  # fmt: skip
+    payload = {"payload": {"type": "plugin_error", "message": "missing field"}}
+    generic = {"kind": "Generic", "data": "missing field"}
+    for said, rc in (("missing field", -1), (generic, 0), (payload, 1)):
         with pytest.raises(PluginError) as caught:
             provider(split(chat_request=fail(said, rc))).chat("hi")
         assert caught.value.message == "missing field"

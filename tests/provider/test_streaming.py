@@ -97,12 +97,11 @@ def test_tool_calls_are_put_together() -> None:
 
 
 def test_a_refused_stream_is_read_whole_and_classified_without_a_parser() -> None:
-    plugin = split(
-        classify_chat_error=lambda data, _: {
-            "payload": {"type": "rate_limited", "message": bytes(data["resp"]["resp"]["body"]).decode(),
-                        "retry_after_secs": 2}
-        }
-    )  # fmt: skip
+    def classify(data: dict, _instance: object) -> object:
+        body = bytes(data["resp"]["resp"]["body"]).decode()
+        return {"payload": {"type": "rate_limited", "message": body, "retry_after_secs": 2}}
+
+    plugin = split(classify_chat_error=classify)
     client = FakeClient((429, [b"slow ", b"down"]))
     with pytest.raises(ProviderError) as caught:
         provider(plugin, client).chat_stream("hi")
@@ -277,7 +276,7 @@ def test_failures_of_a_direct_stream() -> None:
 
     stream = provider(direct(chat_stream=late)).chat_stream("hi")
     assert next(stream).text == "a"
-    with pytest.raises(Trap, match="chat_stream|unreachable"):
+    with pytest.raises(Trap, match="unreachable"):
         next(stream)
 
     garbage = direct(chat_stream=lambda _d, i: i.services.on_chunk(b"\xff"))

@@ -26,14 +26,6 @@ class Hosts:
     default_url: str | None
     """The plugin's own `base_url`, where the operator has none."""
 
-    @property
-    def named(self) -> tuple[str, ...]:
-        """The hosts a secret without `hosts` of its own may go to: those of the operator's
-        `base_url`, else `allowed_hosts`; empty where the operator named none."""
-        if self.base_url is not None:
-            return (parse_url(self.base_url).authority,)
-        return self.allowed
-
     def problem(self, url: str) -> str | None:
         """What is wrong with `url` as a `base_url`, None where its host is granted."""
         try:
