@@ -40,6 +40,12 @@ class _Commands(click.Group):
         command: click.Command = import_module(f"fumehood.cli.{cmd_name}").command
         return command
 
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:  # here, since click would end the process with 1
+            return _hang_up()
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl(list(_COMMANDS.items()))
@@ -64,6 +70,12 @@ def app() -> None:
     Exit codes: 0 done, 2 usage or configuration, 3 the plugin failed, 4 a request was denied,
     5 a limit was reached, 6 network or host, 7 the remote API refused, 130 interrupted.
     """
+
+
+def _hang_up() -> int:
+    """Who read us has seen enough. The buffer must go nowhere when the interpreter ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return failures.DONE
 
 
 def say(message: str) -> None:
@@ -100,9 +112,7 @@ def run(argv: Sequence[str] | None = None) -> int:
         say("interrupted")
         return failures.INTERRUPTED
     except BrokenPipeError:
-        # Who read us has seen enough. The buffer must go nowhere when the interpreter ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return failures.DONE
+        return _hang_up()
     except Exception as bug:
         if os.environ.get(TRACEBACK):
             raise

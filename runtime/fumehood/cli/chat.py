@@ -75,7 +75,7 @@ def _stream(provider: Provider, message: Message, tools: list[Tool] | None) -> C
             finally:
                 if last != "\n":
                     output.write("\n")
-            return stream.response
+            return _answered(stream.response)
     except ProviderError as error:
         if error.kind != "not_implemented":
             raise
@@ -83,6 +83,21 @@ def _stream(provider: Provider, message: Message, tools: list[Tool] | None) -> C
     if response.text:
         output.write_line(response.text)
     return response
+
+
+def _answered(response: ChatResponse) -> ChatResponse:
+    """The response of a stream; one in which nothing was said is the endpoint's failure: its
+    reply was no event stream, or an empty one."""
+    if response.text or response.tool_calls or response.thinking or response.finish_reason:
+        return response
+    error = ProviderError(
+        "the endpoint's stream held no answer",
+        kind="response_format_error",
+        plugin=response.receipt.plugin,
+        hint="--no-stream shows what it replies",
+    )
+    error.receipt = response.receipt
+    raise error
 
 
 def _document(response: ChatResponse) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from fumehood.errors import (
     GuestError,
     HostError,
     LimitError,
+    PluginError,
     ProviderError,
     UsageError,
 )
@@ -59,7 +60,7 @@ def describe(error: Error) -> str:
             text += f"; and {len(missing) - PROBLEMS_SHOWN} more"
     if isinstance(error, ProviderError) and error.retry_after is not None:
         text += f"; retry after {error.retry_after:g} s"
-    if error.guest_error:
+    if error.guest_error and not isinstance(error, ProviderError | PluginError | ConfigError):
         text += f'; the plugin said: "{line(error.guest_error, 200)}"'
     if error.hint:
         text += f" ({error.hint})"
