@@ -297,8 +297,9 @@ def test_a_replaced_result_of_another_type() -> None:
     def wrong(plugin: Any, params: Any, results: list[Val]) -> None:
         results[0] = Val(ValType.F64, 1.0)
 
-    with pytest.raises(TypeError, match="Output type mismatch"):
+    with pytest.raises(HostFunctionError, match="Output type mismatch") as caught:
         wrong.run(FakeKernel())
+    assert isinstance(caught.value.__cause__, TypeError)
 
 
 def test_blocks_are_cut_off_when_the_function_returns_or_raises() -> None:
@@ -447,6 +448,23 @@ def test_raw_functions_work_too() -> None:
 
     made = Function("ns", "add", [ValType.I64], [ValType.I64], f, 5)
     assert made.run(FakeKernel(), 2) == 7
+
+
+def test_the_low_level_form_of_an_inferred_function() -> None:
+    @host_fn()
+    def join(a: bytes, b: int) -> tuple[bytes, bool]:
+        return a * b, True
+
+    kernel = FakeKernel()
+    slots = [Val(ValType.I64, 0), Val(ValType.I32, 0)]
+    given = [Val(ValType.I64, kernel.write(b"ab")), Val(ValType.I64, 2)]
+    join.f(CurrentPlugin(kernel), given, slots)
+    assert (kernel.read(slots[0].value), slots[1].value) == (b"abab", 1)
+
+    @host_fn()
+    def nothing(a: bytes) -> None: ...
+
+    nothing.f(CurrentPlugin(kernel), given[:1], [])
 
 
 def test_function_metadata_is_given_up() -> None:

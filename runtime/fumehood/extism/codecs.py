@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin
 
-from fumehood.extism.types import Memory, UsageTypeError, Val, ValType
+from fumehood.extism.types import Memory, UsageTypeError, ValType, fitting, signed
 
 if TYPE_CHECKING:
     from fumehood.extism.current import CurrentPlugin
@@ -54,13 +54,14 @@ class Ptr:
     """
 
 
-Read = Callable[["CurrentPlugin", Val], Any]
-Write = Callable[["CurrentPlugin", Val, Any], None]
+Read = Callable[["CurrentPlugin", Any], Any]
+Write = Callable[["CurrentPlugin", Any], "int | float"]
 
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """One Wasm parameter and how its Python value is read."""
+    """One Wasm parameter and how its Python value is read from the number that arrives
+    (integers unsigned)."""
 
     type: ValType
     read: Read
@@ -68,7 +69,7 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """One Wasm result and how a Python value is written to it."""
+    """One Wasm result and how a Python value becomes its number."""
 
     type: ValType
     write: Write
@@ -82,7 +83,7 @@ def parameter(name: str, hint: Any) -> Parameter:
     inner, marks = _marks(hint)
     for mark in marks:
         if _is(mark, Json):
-            return Parameter(ValType.I64, lambda at, slot: json.loads(at.input_string(slot)))
+            return Parameter(ValType.I64, lambda at, word: json.loads(at._text(word)))
         if _is(mark, Pickle):
             if not (isinstance(mark, Pickle) and mark.trust_guest):
                 raise UsageTypeError(
@@ -119,9 +120,9 @@ def result(hint: Any) -> Result:
     inner, marks = _marks(hint)
     for mark in marks:
         if _is(mark, Json):
-            return Result(ValType.I64, lambda at, s, value: at.return_string(s, json.dumps(value)))
+            return Result(ValType.I64, lambda at, value: at._block(json.dumps(value).encode()))
         if _is(mark, Pickle):
-            return Result(ValType.I64, lambda at, s, value: at.return_bytes(s, pickle.dumps(value)))
+            return Result(ValType.I64, lambda at, value: at._block(pickle.dumps(value)))
         if isinstance(mark, Codec):
             return Result(ValType.I64, _encoder(mark.codec))
         if _is(mark, Raw) and inner in _RAW:
@@ -157,72 +158,57 @@ def _is(mark: Any, kind: type) -> bool:
 
 
 def _decoder(codec: Callable[[Any], Any]) -> Read:
-    return lambda at, slot: codec(at.input_bytes(slot))
+    return lambda at, word: codec(at._bytes(word))
 
 
 def _encoder(codec: Callable[[Any], Any]) -> Write:
-    return lambda at, slot, value: at.return_bytes(slot, codec(value))
+    return lambda at, value: at._block(codec(value))
 
 
-def _unpickle(at: CurrentPlugin, slot: Val) -> Any:
-    return pickle.loads(at.input_bytes(slot))  # noqa: S301 - only behind Pickle(trust_guest=True)
+def _unpickle(at: CurrentPlugin, word: int) -> Any:
+    return pickle.loads(at._bytes(word))  # noqa: S301 - only behind Pickle(trust_guest=True)
 
 
-def _read_int(at: CurrentPlugin, slot: Val) -> int:
-    data = at.input_bytes(slot)
+def _read_int(at: CurrentPlugin, word: int) -> int:
+    data = at._bytes(word)
     if len(data) not in (1, 2, 4, 8):
         raise ValueError(f"an integer has 1, 2, 4 or 8 bytes, not {len(data)}")
     return int.from_bytes(data, "little", signed=True)
 
 
-def _read_float(at: CurrentPlugin, slot: Val) -> float:
-    number: float = struct.unpack("<d", at.input_bytes(slot))[0]
+def _read_float(at: CurrentPlugin, word: int) -> float:
+    number: float = struct.unpack("<d", at._bytes(word))[0]
     return number
 
 
-def _write_int(at: CurrentPlugin, slot: Val, value: int) -> None:
-    at.return_bytes(slot, value.to_bytes(8, "little", signed=value < 0))
+def _write_int(at: CurrentPlugin, value: int) -> int:
+    return at._block(value.to_bytes(8, "little", signed=value < 0))
 
 
-def _write_unsigned(at: CurrentPlugin, slot: Val, value: int) -> None:
-    at.return_bytes(slot, value.to_bytes(8, "little"))
-
-
-def _write_float(at: CurrentPlugin, slot: Val, value: float) -> None:
-    at.return_bytes(slot, struct.pack("<d", value))
-
-
-def _assign(convert: Callable[[Any], Any]) -> Write:
-    def write(_at: CurrentPlugin, slot: Val, value: Any) -> None:
-        slot.value = convert(value)
-
-    return write
-
-
-def _handle(_at: CurrentPlugin, slot: Val, value: Memory) -> None:
-    slot.value = value.offset
+def _write_float(at: CurrentPlugin, value: float) -> int:
+    return at._block(struct.pack("<d", value))
 
 
 _PARAMETERS: dict[type, Parameter] = {
-    str: Parameter(ValType.I64, lambda at, slot: at.input_string(slot)),
-    bytes: Parameter(ValType.I64, lambda at, slot: at.input_bytes(slot)),
-    int: Parameter(ValType.I64, lambda _, slot: slot.value),
-    float: Parameter(ValType.F64, lambda _, slot: slot.value),
-    bool: Parameter(ValType.I32, lambda _, slot: bool(slot.value)),
-    Memory: Parameter(ValType.I64, lambda at, slot: at.memory_at_offset(slot)),
+    str: Parameter(ValType.I64, lambda at, word: at._text(word)),
+    bytes: Parameter(ValType.I64, lambda at, word: at._bytes(word)),
+    int: Parameter(ValType.I64, lambda _, word: signed(word, ValType.I64)),
+    float: Parameter(ValType.F64, lambda _, word: word),
+    bool: Parameter(ValType.I32, lambda _, word: bool(word)),
+    Memory: Parameter(ValType.I64, lambda at, word: at.memory_at_offset(word)),
 }
 
 _RAW: dict[type, Result] = {
-    int: Result(ValType.I64, _assign(int)),
-    float: Result(ValType.F64, _assign(float)),
-    bool: Result(ValType.I32, _assign(lambda value: int(bool(value)))),
+    int: Result(ValType.I64, lambda _, value: fitting(ValType.I64, value)),
+    float: Result(ValType.F64, lambda _, value: float(value)),
+    bool: Result(ValType.I32, lambda _, value: int(bool(value))),
 }
 
 _RESULTS: dict[type, Result] = {
-    str: Result(ValType.I64, lambda at, slot, value: at.return_string(slot, value)),
-    bytes: Result(ValType.I64, lambda at, slot, value: at.return_bytes(slot, value)),
-    int: Result(ValType.I64, _write_unsigned),
+    str: Result(ValType.I64, lambda at, value: at._block(value.encode())),
+    bytes: Result(ValType.I64, lambda at, value: at._block(value)),
+    int: Result(ValType.I64, lambda at, value: at._block(value.to_bytes(8, "little"))),
     float: _RAW[float],
     bool: _RAW[bool],
-    Memory: Result(ValType.I64, _handle),
+    Memory: Result(ValType.I64, lambda _, value: value.offset),
 }

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
+from fumehood.errors import ProtocolError
 from fumehood.extism.types import Block, Memory, UsageTypeError, Val
+
+_U64: Final = (1 << 64) - 1
 
 
 class Kernel(Protocol):
@@ -46,11 +49,13 @@ class CurrentPlugin:
 
     def __init__(self, p: Kernel) -> None:
         self.pointer = p
-        self._blocks: list[Block] = []
+        self._blocks: list[Block] | None = None
 
     def memory(self, mem: Memory) -> Block:
         """The bytes of a block; assigning to it (`[:] = …`) writes to the kernel's memory."""
         block = Block(self.pointer, mem.offset, mem.length if mem.offset else 0)
+        if self._blocks is None:
+            self._blocks = []
         self._blocks.append(block)
         return block
 
@@ -76,7 +81,7 @@ class CurrentPlugin:
         handle = offs.value if isinstance(offs, Val) else offs
         if not isinstance(handle, int):
             raise UsageTypeError(f"a handle is an int, not {type(handle).__name__}")
-        handle &= 0xFFFF_FFFF_FFFF_FFFF  # a Val holds it signed
+        handle &= _U64  # a Val holds it signed
         return Memory(handle, self.pointer.length(handle))
 
     def return_bytes(self, output: Val, b: bytes) -> None:
@@ -93,8 +98,7 @@ class CurrentPlugin:
 
     def input_bytes(self, input: Val) -> bytes:  # noqa: A002
         """A copy of the block whose handle is in `input`."""
-        mem = self.memory_at_offset(input)
-        return self.pointer.read(mem.offset) if mem.length else b""
+        return self._bytes(input.value)
 
     def input_string(self, input: Val) -> str:  # noqa: A002
         """As `input_bytes`, decoded. Raises UnicodeDecodeError where it is not UTF-8."""
@@ -102,6 +106,21 @@ class CurrentPlugin:
 
     def _finish(self) -> None:
         """The host function returned: blocks that it keeps are copies from now on."""
-        for block in self._blocks:
-            block.detach()
-        self._blocks.clear()
+        if self._blocks is not None:
+            for block in self._blocks:
+                block.detach()
+            self._blocks = None
+
+    # What the converters of inferred signatures use: handles as they arrive, no `Val` between.
+
+    def _bytes(self, handle: int) -> bytes:
+        try:
+            return self.pointer.read(handle & _U64)
+        except ProtocolError:  # no live block begins there
+            return b""
+
+    def _text(self, handle: int) -> str:
+        return self._bytes(handle).decode()
+
+    def _block(self, data: bytes) -> int:
+        return self.pointer.write(data)

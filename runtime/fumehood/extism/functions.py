@@ -69,10 +69,8 @@ class Function:
         this operation's limits speak for this operation.
         """
         plugin = CurrentPlugin(call)
-        given = [from_wasm(t, v) for t, v in zip(self.parameter_types, arguments, strict=True)]
-        slots = [Val(t, 0) for t in self.result_types]
         try:
-            self.f(plugin, given, slots, *self.user_data)
+            return self._run(plugin, arguments)
         except Error as raised:
             if raised.plugin is None and isinstance(raised, LimitError | Cancelled):
                 raise
@@ -81,6 +79,11 @@ class Function:
             ) from raised
         finally:
             plugin._finish()
+
+    def _run(self, plugin: CurrentPlugin, arguments: tuple[float, ...]) -> Any:
+        given = [from_wasm(t, v) for t, v in zip(self.parameter_types, arguments, strict=True)]
+        slots = [Val(t, 0) for t in self.result_types]
+        self.f(plugin, given, slots, *self.user_data)
         numbers = [to_wasm(t, slot) for t, slot in zip(self.result_types, slots, strict=True)]
         if not numbers:
             return None
@@ -131,26 +134,38 @@ class TypeInferredFunction(ExplicitFunction):
         func: Callable[..., Any],
         user_data: Sequence[Any],
     ) -> None:
-        uses_plugin, parameters, results = _infer(func)
-
-        def low_level(
-            plugin: CurrentPlugin, inputs: list[Val], outputs: list[Val], *extra: Any
-        ) -> None:
-            arguments: list[Any] = [plugin] if uses_plugin else []
-            arguments += [p.read(plugin, slot) for p, slot in zip(parameters, inputs, strict=True)]
-            values = codecs.spread(results, func(*arguments, *extra))
-            for converter, slot, value in zip(results, outputs, values, strict=True):
-                converter.write(plugin, slot, value)
-
+        self._uses_plugin, self._parameters, self._results = _infer(func)
         super().__init__(
             namespace,
             name,
-            [p.type for p in parameters],
-            [r.type for r in results],
+            [p.type for p in self._parameters],
+            [r.type for r in self._results],
             func,
             user_data,
-            low_level,
+            self._low_level,
         )
+
+    def _run(self, plugin: CurrentPlugin, arguments: tuple[float, ...]) -> Any:
+        given = [p.read(plugin, word) for p, word in zip(self._parameters, arguments, strict=True)]
+        if self._uses_plugin:
+            given.insert(0, plugin)
+        value = self.func(*given, *self.user_data)
+        results = self._results
+        if not results:
+            return None
+        if len(results) == 1 and not isinstance(value, tuple):
+            return results[0].write(plugin, value)
+        values = codecs.spread(results, value)
+        found = tuple(r.write(plugin, item) for r, item in zip(results, values, strict=True))
+        return found[0] if len(found) == 1 else found
+
+    def _low_level(
+        self, plugin: CurrentPlugin, inputs: list[Val], outputs: list[Val], *_: Any
+    ) -> None:
+        found = self._run(plugin, tuple(slot.value for slot in inputs))
+        numbers = found if isinstance(found, tuple) else (found,) if outputs else ()
+        for slot, number in zip(outputs, numbers, strict=True):
+            slot.value = number
 
 
 def host_fn(

@@ -82,10 +82,14 @@ def to_wasm(declared: ValType, result: Val) -> int | float:
         raise UsageTypeError(f"Output type mismatch, got {result.t} but expected {declared}")
     if declared not in BITS:
         return float(result.value)
-    number = int(result.value)
-    bits = BITS[declared]
+    return fitting(declared, int(result.value))
+
+
+def fitting(t: ValType, number: int) -> int:
+    """`number`, if the integer type `t` holds it, signed or unsigned; else OverflowError."""
+    bits = BITS[t]
     if not -(1 << (bits - 1)) <= number < 1 << bits:
-        raise OverflowError(f"{number} does not fit in an {declared.name} result")
+        raise OverflowError(f"{number} does not fit in an {t.name} result")
     return number
 
 
