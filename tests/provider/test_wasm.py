@@ -7,6 +7,7 @@ unmodified, and lies beside the repository.
 from __future__ import annotations
 
 import base64
+import json
 import logging
 import threading
 from collections.abc import Iterator
@@ -50,7 +51,7 @@ def plugin_of(generation: str) -> Path:
     return path
 
 
-@pytest.fixture()
+@pytest.fixture
 def stub() -> Iterator[StubServer]:
     with StubServer(api_key=KEY) as server:
         yield server
@@ -189,11 +190,10 @@ def test_refusal_of_generations(generation: str, stub: StubServer) -> None:
 def test_replies_that_are_none(generation: str, behaviour: str, stub: StubServer) -> None:
     stub.behave(behaviour)
     with opened(generation, stub) as one:
-        try:
+        with pytest.raises(Error) as caught:
             one.chat("x")
-        except Error as error:
-            assert error.receipt is not None
-            assert error.plugin == one.name
+        assert caught.value.receipt is not None
+        assert caught.value.plugin == one.name
         assert one.chat("and again").text
 
 
@@ -209,9 +209,9 @@ def test_endless_replies_are_bounded(generation: str, stub: StubServer) -> None:
 @pytest.mark.parametrize("generation", STREAMING)
 def test_endless_streams_are_bounded(generation: str, stub: StubServer) -> None:
     limits = Limits(response_bytes=1 << 18, deadline=20)
-    with opened(generation, stub, limits=limits, config={"model": "endless-sse"}) as one:
-        with pytest.raises(TooMuch):
-            list(one.chat_stream("x"))
+    one = opened(generation, stub, limits=limits, config={"model": "endless-sse"})
+    with one, pytest.raises(TooMuch):
+        list(one.chat_stream("x"))
 
 
 @pytest.mark.parametrize("generation", GENERATIONS)
@@ -395,7 +395,7 @@ path = "gone.wasm"
     canary(stub)
     assert b'"other"' in stub.requests[-1].body
     lines = audit.read_text().splitlines()
-    assert [__import__("json").loads(line)["outcome"] for line in lines] == [
+    assert [json.loads(line)["outcome"] for line in lines] == [
         "done", "provider", "done",
     ]  # fmt: skip
     assert "secret prompt" not in audit.read_text()
