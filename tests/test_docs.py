@@ -30,8 +30,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import click
 import pytest
 
+from fumehood.cli.app import app
+from fumehood.limits import KINDS
 from fumehood.testing.stub import StubServer
 from tests.toolchains import ROOT
 
@@ -209,6 +212,26 @@ def test_links_of_a_page_lead_somewhere(page: Path) -> None:
 def test_every_block_says_its_language(page: Path) -> None:
     unnamed = [block.where for block in blocks(page) if not block.language]
     assert unnamed == []
+
+
+def test_every_limit_is_in_the_guide() -> None:
+    guide = (ROOT / "docs" / "host-guide.md").read_text(encoding="utf-8")
+    assert [name for name in KINDS if f"`{name}`" not in guide] == []
+
+
+def test_every_command_and_option_is_on_its_page() -> None:
+    page = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+    shown = set(re.findall(r"`(?:fumehood )?([a-z]+) (?:NAME|PATH)", page)) | {"demo"}
+    context = click.Context(app)
+    assert isinstance(app, click.Group)
+    assert shown == set(app.list_commands(context))
+    options: set[str] = set()
+    for name in shown:
+        command = app.get_command(context, name)
+        assert command is not None
+        options |= {word for option in command.params for word in option.opts if word[:2] == "--"}
+    missing = {word for word in options if f"`{word}" not in page and f"{word}`" not in page}
+    assert missing <= {"--help", "--verbose"}
 
 
 def test_the_pages_are_found_and_show_something() -> None:
