@@ -160,8 +160,7 @@ def _glob(pattern: str) -> re.Pattern[str] | None:
                 after = run == size or pattern[run] == "/"
                 if not (before and after):
                     return None
-            if not out or out[-1] != ".*":
-                out.append(".*")
+            out.append(".*")
             i = run
         elif c == "?":
             out.append(".")

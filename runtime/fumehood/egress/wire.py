@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import math
 import os
 import select
 import socket
@@ -74,7 +75,7 @@ def _ready(sock: socket.socket, way: str, seconds: float) -> bool:
     if hasattr(select, "poll"):
         poll = select.poll()
         poll.register(sock, select.POLLIN if way == _READ else select.POLLOUT)
-        return bool(poll.poll(max(1, int(seconds * 1000))))
+        return bool(poll.poll(math.ceil(seconds * 1000)))
     readers, writers = ([sock], []) if way == _READ else ([], [sock])
     return any(select.select(readers, writers, [sock], seconds))
 
