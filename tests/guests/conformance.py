@@ -99,9 +99,7 @@ def matches(seen: Any, wanted: Any) -> bool:
         )
     if isinstance(wanted, list):
         return (
-            isinstance(seen, list)
-            and len(seen) == len(wanted)
-            and all(map(matches, seen, wanted))
+            isinstance(seen, list) and len(seen) == len(wanted) and all(map(matches, seen, wanted))
         )
     return bool(seen == wanted)
 

@@ -70,9 +70,7 @@ def answer(_plugin: CurrentPlugin, _params: list[Val], results: list[Val]) -> No
     results[0].value = 42
 
 
-@extism.host_fn(
-    signature=([ValType.I32, ValType.I64, ValType.F32, ValType.F64], [ValType.F64])
-)
+@extism.host_fn(signature=([ValType.I32, ValType.I64, ValType.F32, ValType.F64], [ValType.F64]))
 def mix(_plugin: CurrentPlugin, params: list[Val], results: list[Val]) -> None:
     results[0].value = sum(value.value for value in params)
 

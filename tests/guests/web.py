@@ -64,7 +64,7 @@ class Handler(BaseHTTPRequestHandler):
         else:
             self.reply(404, b"no such page")
 
-    do_GET = do_POST = do_PUT = do_DELETE = do_HEAD = answer  # noqa: N815 - the base class's names
+    do_GET = do_POST = do_PUT = do_DELETE = do_HEAD = answer
 
     def answer_api(self, endpoint: str, body: bytes) -> None:
         asked = json.loads(body) if body else {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -80,9 +79,7 @@ def check(plugin: Plugin, call: Call, caplog: pytest.LogCaptureFixture) -> None:
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_guest(
-    case: Case, web: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_guest(case: Case, web: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(1, logger="fumehood.plugin")
     if case.raises is not None:
         with pytest.raises(getattr(fumehood, case.raises["class"])):
@@ -97,3 +94,53 @@ def test_guest(
     with plugin:
         for call in case.calls(web):
             check(plugin, call, caplog)
+
+
+# fmt: off
+KERNEL_NAMES = {
+    "alloc", "free", "length", "length_unsafe", "load_u8", "load_u64", "store_u8", "store_u64",
+    "input_load_u8", "input_load_u64", "input_set", "input_offset", "input_length",
+    "output_set", "output_offset", "output_length", "error_set", "error_get", "reset",
+    "memory_bytes", "config_get", "var_get", "var_set", "http_request", "http_status_code",
+    "http_headers", "log_trace", "log_debug", "log_info", "log_warn", "log_error",
+    "get_log_level",
+}
+# fmt: on
+"""extism-abi.md §1.2, all of it."""
+
+GUESTS = sorted({name for case in CASES for name in case.guests.values()})
+
+
+def test_guests_use_every_import() -> None:
+    """Together the Rust guests import all that the kernel and the provider ABI have."""
+    used = set()
+    for name in GUESTS:
+        if name.startswith("rust/"):
+            with Plugin(guest_path(name), functions=FUNCTIONS) as plugin:
+                used |= {(item.module, item.name) for item in plugin.imports}
+    assert {name for module, name in used if module == "extism:host/env"} == KERNEL_NAMES
+    assert {name for _, name in used if name.startswith("qmt_")} == {
+        "qmt_http_request",
+        "qmt_http_stream_open",
+        "qmt_http_stream_next",
+        "qmt_http_stream_close",
+        "qmt_yield_chunk",
+        "qmt_log",
+    }
+
+
+ALONE = [name for name in GUESTS if not name.startswith(("wat/linked", "wat/cycle"))]
+"""The others are modules of a set: no plugins by themselves."""
+
+
+@pytest.mark.parametrize("name", ALONE)
+def test_every_export_has_a_case(name: str) -> None:
+    """What a guest can be asked, some case asks."""
+    asked = {
+        call["export"] for case in CASES if name in case.guests.values() for call in case.raw_calls
+    }
+    initialisers = {"_initialize", "__wasm_call_ctors", "hs_init"}
+    with Plugin(guest_path(name), functions=FUNCTIONS) as plugin:
+        for export in plugin.exports:
+            if plugin.has(export) and export not in initialisers:
+                assert export in asked

@@ -4,7 +4,7 @@ failure."""
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from fumehood.engine import Sandbox, Template
 from fumehood.errors import ClosedError, ReentryError
@@ -14,6 +14,10 @@ from fumehood.meter import Meter
 
 if TYPE_CHECKING:
     from types import TracebackType
+
+
+COMMAND: Final = "_start"
+"""A program's main: it runs once in an instance, the next call gets a fresh one (§2.5)."""
 
 
 class Instance:
@@ -60,7 +64,7 @@ class Instance:
             if sandbox is None or sandbox.dead or self._closed:
                 sandbox = self._make(meter)
             try:
-                return sandbox.call(export, data, meter, context)
+                output = sandbox.call(export, data, meter, context)
             except ClosedError:
                 if self._closed or not self._renew:
                     raise
@@ -68,6 +72,9 @@ class Instance:
             finally:
                 if sandbox.dead:
                     self._discard(sandbox)
+            if self._renew and export == COMMAND:
+                self._discard(sandbox)
+            return output
 
     def _make(self, meter: Meter) -> Sandbox:
         if self._maker == threading.get_ident():

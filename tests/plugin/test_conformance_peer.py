@@ -1,0 +1,33 @@
+"""The same cases on the `extism` package, in a process of its own: what is written down is real.
+
+A wrong expectation in expected.json would otherwise pass as long as our host shared the mistake.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from tests.guests import guest_path
+from tests.toolchains import ROOT
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(
+    ("language", "first"),
+    [("rust", "echo"), ("go", "features"), ("assemblyscript", "features"), ("c", "reactor")],
+)
+def test_peer(language: str, first: str) -> None:
+    guest_path(f"{language}/{first}")  # builds the language, or says why not
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.guests.peer", language],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout, done.stderr[-2000:]
+    assert json.loads(done.stdout) == []
