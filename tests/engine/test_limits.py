@@ -27,6 +27,8 @@ ECHO = f"""(module {env("input_offset", "input_length", "output_set", "alloc")}
     (call $output_set (call $input_offset) (call $input_length)) (i32.const 0))
   (func (export "out") (result i32)
     (call $output_set (call $alloc (i64.const 1000)) (i64.const 1000)) (i32.const 0)))"""
+COUNTING = """(module (func (export "run") (local i32) (loop (br_if 0
+  (i32.lt_u (local.tee 0 (i32.add (local.get 0) (i32.const 1))) (i32.const 100))))))"""
 LOOP = '(module (func (export "run") (loop (br 0))))'
 
 
@@ -48,7 +50,7 @@ def fuel_of(wat: str, export: str = "run") -> int:
 
 
 def test_fuel_passes_at_the_limit_and_fails_one_below() -> None:
-    wat = '(module (func (export "run") (local i32) (loop (br_if 0 (i32.lt_u (local.tee 0 (i32.add (local.get 0) (i32.const 1))) (i32.const 100))))))'
+    wat = COUNTING
     needed = fuel_of(wat)
     assert needed > 100
     with Guest(wat) as guest:
@@ -62,7 +64,7 @@ def test_fuel_passes_at_the_limit_and_fails_one_below() -> None:
 
 
 def test_fuel_counts_down_over_the_calls_of_one_operation() -> None:
-    wat = '(module (func (export "run") (local i32) (loop (br_if 0 (i32.lt_u (local.tee 0 (i32.add (local.get 0) (i32.const 1))) (i32.const 100))))))'
+    wat = COUNTING
     needed = fuel_of(wat)
     with Guest(wat) as guest:
         meter = Meter(Limits(fuel=2 * needed))
@@ -152,9 +154,10 @@ def test_time_is_checked_when_a_call_returns_too() -> None:
         call.meter.deadline = time.monotonic()  # type: ignore[attr-defined]
 
     imports = [HostImport("t", "f", "", "", late)]
-    with Guest(wat, imports) as guest, pytest.raises(Timeout):
+    with Guest(wat, imports) as guest:
         guest.call("run")
-        guest.call("run", meter=guest.meter)
+        with pytest.raises(Timeout):
+            guest.call("run", meter=guest.meter)
 
 
 def test_an_operation_that_is_over_time_starts_nothing_more() -> None:
@@ -264,8 +267,8 @@ def test_output_bytes() -> None:
 
 def test_host_calls() -> None:
     wat = """(module (import "t" "f" (func $f)) (func (export "run") (local i32)
-      (loop (call $f)
-        (br_if 0 (i32.lt_u (local.tee 0 (i32.add (local.get 0) (i32.const 1))) (i32.const 10))))))"""
+      (loop (call $f) (br_if 0
+        (i32.lt_u (local.tee 0 (i32.add (local.get 0) (i32.const 1))) (i32.const 10))))))"""
     imports = [HostImport("t", "f", "", "", lambda _call: None)]
     with Guest(wat, imports, host_calls=10) as guest:
         guest.call("run")

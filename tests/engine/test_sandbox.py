@@ -315,9 +315,12 @@ def test_unknown_handles_are_refused_by_name() -> None:
             call.read(h, "thing")  # type: ignore[attr-defined]
             return 0
 
-        with guest(RUN, HostImport("t", "f", "", "I", f), head=CALLS) as g:
-            with pytest.raises(ProtocolError, match=f"invalid handle offset for thing: {handle}"):
-                g.call("run")
+        message = f"invalid handle offset for thing: {handle}"
+        with (
+            guest(RUN, HostImport("t", "f", "", "I", f), head=CALLS) as g,
+            pytest.raises(ProtocolError, match=message),
+        ):
+            g.call("run")
 
 
 # -- cancelling and threads -----------------------------------------------------------------------

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import tempfile
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final
 
 import wasmtime
 
 from fumehood.engine import native
+from fumehood.engine.cache import ModuleCache, default_cache
+from fumehood.engine.compiler import compile_in_child, plain
 from fumehood.engine.machine import machine, wrap_module
 from fumehood.engine.wasmfile import MemoryLimits, is_component, is_wat, memories
-from fumehood.errors import LoadError
+from fumehood.errors import HostError, LoadError
 
 _LETTERS: Final = {"i32": "i", "i64": "I", "f32": "f", "f64": "F", "v128": "v"}
 _REFERENCE: Final = "r"
@@ -122,9 +127,7 @@ def load_module(source: bytes) -> CompiledModule:
 
 def _compile(source: bytes, digest: str) -> CompiledModule:
     binary = to_binary(source)
-    engine = machine()
-    engine.validate(binary)
-    handle = wrap_module(engine.compile(binary))
+    handle = wrap_module(_machine_code(binary, digest))
     try:
         imports = tuple(ImportInfo(i.module, i.name or "", *_shape(i.type)) for i in handle.imports)
         exports = {e.name: ExportInfo(e.name, *_shape(e.type)) for e in handle.exports}
@@ -139,3 +142,41 @@ def _compile(source: bytes, digest: str) -> CompiledModule:
         handle=handle,
         address=native.pointer(handle),
     )
+
+
+def _machine_code(binary: bytes, digest: str) -> int:
+    """From the cache, or compiled: small and plain modules here, all others in a child."""
+    engine = machine()
+    if plain(binary):
+        engine.validate(binary)
+        return engine.compile(binary)
+    cache = _cache()
+    if cache is not None:
+        known = cache.load(digest)
+        if known is not None:
+            return known
+    if cache is None:
+        with tempfile.TemporaryDirectory(prefix="fumehood-") as folder:
+            artefact = Path(folder) / "module"
+            compile_in_child(binary, artefact)
+            return _load_artefact(artefact)
+    artefact = cache.scratch()
+    try:
+        compile_in_child(binary, artefact)
+        fresh = _load_artefact(artefact)
+        cache.store(digest, artefact)
+    finally:
+        artefact.unlink(missing_ok=True)
+    return fresh
+
+
+def _load_artefact(artefact: Path) -> int:
+    module = machine().deserialize(artefact.read_bytes())
+    if module is None:
+        raise HostError("wasmtime cannot load what it just compiled")
+    return module
+
+
+@functools.lru_cache(maxsize=1)
+def _cache() -> ModuleCache | None:
+    return default_cache()

@@ -6,6 +6,7 @@ Read only from modules that wasmtime has validated, but every index is checked a
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,8 +14,10 @@ from fumehood.errors import LoadError
 
 _MAGIC: Final = b"\0asm"
 _COMPONENT: Final = b"\x0d\x00\x01\x00"
-_IMPORT_SECTION: Final = 2
 _MEMORY_SECTION: Final = 5
+_TYPE_SECTION: Final = 1
+_CODE_SECTION: Final = 10
+_FUNC_TYPE: Final = 0x60
 _WAT: Final = re.compile(rb"\(\s*module|;;|\(;|\s+(?:;;|\(;)")
 
 
@@ -58,21 +61,79 @@ def _limits(data: bytes, at: int) -> tuple[MemoryLimits, int]:
     return MemoryLimits(minimum, maximum), at
 
 
+PLAIN_BYTES: Final = 16 * 1024
+PLAIN_LOCALS: Final = 2_000
+PLAIN_WIDTH: Final = 32
+
+
+def is_plain(data: bytes) -> bool:
+    """Whether compiling `data` has a small, known bound: at most 16 KiB, 2,000 locals in all and
+    32 parameters or results a type. Locals are run-length encoded and types are shared, so size
+    alone bounds nothing. False for anything that does not parse."""
+    if len(data) > PLAIN_BYTES:
+        return False
+    try:
+        total = 0
+        for kind, start, end in _sections(data):
+            if kind == _TYPE_SECTION and not _narrow(data, start):
+                return False
+            if kind == _CODE_SECTION:
+                total += _locals(data, start)
+            if start > end:
+                return False
+    except (IndexError, LoadError):
+        return False
+    return total <= PLAIN_LOCALS
+
+
+def _sections(data: bytes) -> Iterator[tuple[int, int, int]]:
+    at = 8
+    while at < len(data):
+        kind = data[at]
+        size, at = _leb(data, at + 1)
+        yield kind, at, at + size
+        at += size
+
+
+def _narrow(data: bytes, at: int) -> bool:
+    count, at = _leb(data, at)
+    for _ in range(count):
+        if data[at] != _FUNC_TYPE:
+            return False
+        at += 1
+        for _side in range(2):
+            width, at = _leb(data, at)
+            if width > PLAIN_WIDTH:
+                return False
+            at += width  # one byte a value type; a wider one is a reference, refused elsewhere
+    return True
+
+
+def _locals(data: bytes, at: int) -> int:
+    count, at = _leb(data, at)
+    total = 0
+    for _ in range(count):
+        size, at = _leb(data, at)
+        groups, position = _leb(data, at)
+        for _group in range(groups):
+            number, position = _leb(data, position)
+            total += number
+            position += 1
+        at += size
+    return total
+
+
 def memories(data: bytes) -> tuple[MemoryLimits, ...]:
     """The memories that a module defines itself, in order (imported ones are not listed)."""
     found: list[MemoryLimits] = []
     try:
-        at = 8
-        while at < len(data):
-            kind = data[at]
-            size, at = _leb(data, at + 1)
-            if kind == _MEMORY_SECTION:
-                count, position = _leb(data, at)
-                for _ in range(count):
-                    limits, position = _limits(data, position)
-                    found.append(limits)
-                break
-            at += size
+        for kind, start, _end in _sections(data):
+            if kind != _MEMORY_SECTION:
+                continue
+            count, position = _leb(data, start)
+            for _ in range(count):
+                limits, position = _limits(data, position)
+                found.append(limits)
     except IndexError as problem:
         raise LoadError("the module is cut short") from problem
     return tuple(found)
