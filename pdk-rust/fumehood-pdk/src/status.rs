@@ -35,6 +35,52 @@ pub fn classify_chat(resp: &Response<Vec<u8>>) -> LLMError {
     })
 }
 
+/// Everything a refused request tells: the body's message, code and type in the shapes that vendors use,
+/// the request's id, the retry hint, and the kind by the status alone, which the caller may know better.
+pub fn describe(resp: &Response<Vec<u8>>) -> ProviderFailure {
+    let body = json_body(resp);
+    let mut failure = body.as_ref().and_then(describe_body).unwrap_or_default();
+    if failure.message.is_empty() {
+        failure.message = error_message(resp);
+    }
+    failure.kind = Some(chat_kind(resp.status().as_u16()));
+    let id = ["x-request-id", "request-id"].iter().find_map(|name| resp.headers().get(*name));
+    if let Some(id) = id.and_then(|id| id.to_str().ok()) {
+        failure.request_id = Some(id.to_string());
+    }
+    failure.retry_after_secs =
+        retry_hint(resp.headers(), body.as_ref()).or_else(|| retry_hint_in_text(&failure.message));
+    failure
+}
+
+/// What a body says about a failure, `None` when it says nothing:
+/// `{"error": {"message", "code", "type"}}`, `{"error": "…"}`, `message` or `detail` at the top.
+pub fn describe_body(body: &Value) -> Option<ProviderFailure> {
+    let text = |value: Option<&Value>| match value {
+        Some(Value::String(text)) if !text.trim().is_empty() => Some(text.trim().to_string()),
+        // some servers give the status as the code
+        Some(Value::Number(number)) => Some(number.to_string()),
+        _ => None,
+    };
+    let error = body.get("error").filter(|error| !error.is_null()).unwrap_or(body);
+    let message = text(error.as_str().map(|_| error))
+        .or_else(|| text(error.get("message")))
+        .or_else(|| text(error.get("detail")));
+    let mut failure = ProviderFailure {
+        message: message.unwrap_or_default(),
+        code: text(error.get("code")),
+        error_type: text(error.get("type")),
+        ..ProviderFailure::default()
+    };
+    if failure == ProviderFailure::default() {
+        return None;
+    }
+    failure.request_id = text(body.get("request_id"));
+    failure.retry_after_secs =
+        retry_hint(&HeaderMap::new(), Some(body)).or_else(|| retry_hint_in_text(&failure.message));
+    Some(failure)
+}
+
 /// The kind of a failed chat by its status alone.
 pub fn chat_kind(status: u16) -> ProviderErrorKind {
     match status {

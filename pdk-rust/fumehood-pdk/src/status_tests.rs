@@ -104,3 +104,28 @@ fn hints_in_sentences() {
         assert_eq!(retry_hint_in_text(text), seconds, "{text}");
     }
 }
+
+#[test]
+fn descriptions() {
+    for (body, message) in [
+        (r#"{"error":{"message":"a"}}"#, "a"),
+        (r#"{"error":"b"}"#, "b"),
+        (r#"{"message":"c"}"#, "c"),
+        (r#"{"detail":"d"}"#, "d"),
+        (r#"{"error":null}"#, r#"{"error":null}"#),
+        ("[1]", "[1]"),
+        ("<html>e</html>", "<html>e</html>"),
+        ("", "HTTP 400"),
+    ] {
+        let failure = describe(&reply(400, &[("request-id", "R"), ("retry-after", "7")], body));
+        assert_eq!(failure.message, message);
+        assert_eq!(failure.kind, Some(ProviderErrorKind::InvalidRequest));
+        assert_eq!((failure.request_id.as_deref(), failure.retry_after_secs), (Some("R"), Some(7)));
+    }
+    let body =
+        json!({"error": {"message": "try again in 1.2s", "code": 429, "type": "t"}, "request_id": "B"});
+    let failure = describe_body(&body).unwrap();
+    assert_eq!((failure.code.as_deref(), failure.error_type.as_deref()), (Some("429"), Some("t")));
+    assert_eq!((failure.request_id.as_deref(), failure.retry_after_secs), (Some("B"), Some(2)));
+    assert_eq!(describe_body(&json!({"choices": []})), None);
+}

@@ -4,15 +4,15 @@ use fumehood_pdk::chat::System;
 use fumehood_pdk::http::{Request, Uri};
 use fumehood_pdk::request::{join, set_bearer};
 use fumehood_pdk::{LLMError, ReasoningEffort, StructuredOutputFormat, Tool, ToolChoice};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::{Map, Value};
 
 /// Where requests go unless configured.
 pub(crate) const BASE_URL: &str = "https://api.openai.com/v1/";
 
 /// How the key is presented.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize, schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum AuthType {
     /// As a bearer token.
@@ -24,7 +24,8 @@ pub enum AuthType {
 }
 
 /// A chat, embedding or completion model behind an OpenAI-compatible endpoint.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct OpenAI {
     /// The key; may be empty for endpoints that want none.
@@ -35,7 +36,7 @@ pub struct OpenAI {
     pub auth_type: Option<AuthType>,
     /// Where the API is, `/v1` included.
     #[serde(default = "base_url")]
-    #[schemars(extend("format" = "uri"))]
+    #[cfg_attr(test, schemars(extend("format" = "uri")))]
     pub base_url: String,
     /// The model.
     pub model: String,
@@ -132,5 +133,26 @@ pub(crate) fn is_openai(uri: &Uri) -> bool {
 impl OpenAI {
     pub(crate) fn endpoint(&self) -> Endpoint {
         Endpoint { api_key: self.api_key.clone(), auth_type: self.auth_type, base_url: self.base_url.clone() }
+    }
+}
+
+/// The JSON Schema of [`OpenAI`]. A file and not derived when asked for: that would put the generator into the module.
+pub(crate) const SCHEMA: &str = include_str!("config-schema.json");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `UPDATE_SCHEMA=1 cargo test` rewrites the file.
+    #[test]
+    fn the_schema_file_is_current() {
+        let derived = schemars::schema_for!(OpenAI).to_value();
+        if std::env::var_os("UPDATE_SCHEMA").is_some() {
+            let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/config-schema.json");
+            std::fs::write(path, format!("{derived:#}\n")).expect("the file can be written");
+        } else {
+            let file: Value = serde_json::from_str(SCHEMA).expect("the file is JSON");
+            assert_eq!(file, derived, "run: UPDATE_SCHEMA=1 cargo test -p fumehood-openai");
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! What the API's refusals mean.
 
 use fumehood_pdk::http::Response;
-use fumehood_pdk::status::{chat_kind, error_message, json_body, retry_hint, retry_hint_in_text};
+use fumehood_pdk::status::{chat_kind, describe, describe_body};
 use fumehood_pdk::{LLMError, ProviderErrorKind, ProviderFailure};
 use serde_json::Value;
 
@@ -11,16 +11,8 @@ pub(crate) fn classify(resp: &Response<Vec<u8>>) -> LLMError {
     if status == 499 {
         return LLMError::Cancelled;
     }
-    let body = json_body(resp);
-    let mut failure = body.as_ref().and_then(details).unwrap_or_default();
-    if failure.message.is_empty() {
-        failure.message = error_message(resp);
-    }
+    let mut failure = describe(resp);
     failure.kind = Some(kind(&failure, Some(status)));
-    failure.request_id =
-        resp.headers().get("x-request-id").and_then(|id| id.to_str().ok()).map(str::to_string);
-    failure.retry_after_secs =
-        retry_hint(resp.headers(), body.as_ref()).or_else(|| retry_hint_in_text(&failure.message));
     LLMError::Provider(failure)
 }
 
@@ -28,33 +20,9 @@ pub(crate) fn classify(resp: &Response<Vec<u8>>) -> LLMError {
 pub(crate) fn in_body(body: &[u8]) -> Option<LLMError> {
     let body: Value = serde_json::from_slice(body).ok()?;
     body.get("error").filter(|error| !error.is_null())?;
-    let mut failure = details(&body)?;
+    let mut failure = describe_body(&body)?;
     failure.kind = Some(kind(&failure, None));
-    failure.retry_after_secs =
-        retry_hint(&Default::default(), Some(&body)).or_else(|| retry_hint_in_text(&failure.message));
     Some(LLMError::Provider(failure))
-}
-
-/// `{"error":{"message","code","type"}}` and its relatives: a bare string, `message` or `detail` at the top.
-fn details(body: &Value) -> Option<ProviderFailure> {
-    let text = |value: Option<&Value>| match value {
-        Some(Value::String(text)) if !text.trim().is_empty() => Some(text.trim().to_string()),
-        // some servers give the status as the code
-        Some(Value::Number(number)) => Some(number.to_string()),
-        _ => None,
-    };
-    let error = body.get("error").filter(|error| !error.is_null()).unwrap_or(body);
-    let message = text(Some(error))
-        .or_else(|| text(error.get("message")))
-        .or_else(|| text(error.get("detail")))
-        .unwrap_or_default();
-    let failure = ProviderFailure {
-        message,
-        code: text(error.get("code")),
-        error_type: text(error.get("type")),
-        ..ProviderFailure::default()
-    };
-    (failure != ProviderFailure::default()).then_some(failure)
 }
 
 fn kind(failure: &ProviderFailure, status: Option<u16>) -> ProviderErrorKind {
@@ -145,22 +113,6 @@ mod tests {
             assert_eq!(failure.request_id.as_deref(), Some("R"));
             assert_eq!(failure.retry_after_secs, Some(7));
         }
-    }
-
-    #[test]
-    fn messages_of_every_shape() {
-        for (body, message) in [
-            (r#"{"error":{"message":"a"}}"#, "a"),
-            (r#"{"error":"b"}"#, "b"),
-            (r#"{"message":"c"}"#, "c"),
-            (r#"{"detail":"d"}"#, "d"),
-            (r#"{"error":null}"#, r#"{"error":null}"#),
-            ("<html>e</html>", "<html>e</html>"),
-            ("", "HTTP 400"),
-        ] {
-            assert_eq!(failure(400, body).message, message);
-        }
-        assert_eq!(failure(500, r#"{"error":{"message":"m","code":500}}"#).code.as_deref(), Some("500"));
     }
 
     #[test]
