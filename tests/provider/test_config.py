@@ -67,7 +67,7 @@ def test_the_entry_is_checked_at_once_except_for_what_a_call_may_bring() -> None
         ({"type": "string"}, False, ["a", "b"], "a\n\nb"),
         ({}, False, "a", ["a"]),
         ({}, True, ["a", "b"], "a\n\nb"),
-        ({"type": "array"}, False, [{"type": "text", "text": "x"}], [{"type": "text", "text": "x"}]),
+        ({"type": "array"}, False, [{"text": "x"}], [{"text": "x"}]),
     ],
 )  # fmt: skip
 def test_system_has_the_shape_that_the_plugin_takes(
@@ -108,8 +108,8 @@ def test_base_url_must_be_granted() -> None:
 
 
 def test_the_plugin_has_the_last_word_on_its_config() -> None:
-    for refusal in (fail("missing field `x`", -1),
-                    fail({"payload": {"type": "json_error", "message": "missing field `x`"}})):  # fmt: skip
+    payload = {"payload": {"type": "json_error", "message": "missing field `x`"}}
+    for refusal in (fail("missing field `x`", -1), fail(payload)):
         with pytest.raises(ConfigError) as caught:
             provider(direct(from_config=refusal))
         assert caught.value.problems == [("config", "missing field `x`")]

@@ -2,11 +2,15 @@
 
 import pytest
 
+from fumehood.abi import http
+from fumehood.abi.http import HTTPRequest
 from fumehood.abi.messages import image, user
 from fumehood.abi.tools import Tool
+from fumehood.egress.client import Client
 from fumehood.errors import (
     Cancelled,
     ClosedError,
+    EgressDenied,
     PluginError,
     ProtocolError,
     ProviderError,
@@ -350,3 +354,41 @@ def test_timeout_seconds_shortens_the_deadline() -> None:
     one = provider(plugin, config={"model": "m", "timeout_seconds": 1e-9})
     with pytest.raises(Timeout):
         one.chat("hi")
+
+
+def test_a_secret_that_the_guest_was_given_is_scrubbed_from_its_errors(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("THE_JWT", "canary-0123456789")
+    refusal = {"payload": {"type": "auth_error", "message": "bad key canary-0123456789"}}
+    plugin = split(chat_request=fail(refusal))
+    secrets = {
+        "api_key": {"from": "env:THE_JWT", "slot": False, "hosts": ["https://api.example.com"]}
+    }
+    one = provider(plugin, secrets=secrets)
+    with pytest.raises(ProviderError) as caught:
+        one.chat("hi")
+    assert plugin.input("chat_request")["cfg"]["api_key"] == "canary-0123456789"
+    seen: BaseException | None = caught.value
+    texts = [repr(caught.value.raw)]
+    while seen is not None:
+        texts += [str(seen), repr(seen), str(getattr(seen, "guest_error", ""))]
+        seen = seen.__cause__ or seen.__context__
+    assert "bad key" in texts[0]
+    assert not [text for text in texts if "canary" in text]
+
+
+def test_a_default_on_a_private_address_needs_one_line_and_the_error_prints_it() -> None:
+    for url, line in (
+        ("http://localhost:9/", 'allowed_hosts = ["localhost:9"]'),
+        ("http://127.0.0.1:9/", 'allowed_hosts = ["127.0.0.1:9"]'),
+    ):
+        asked = http.encode_request(HTTPRequest("POST", url))
+        plugin = split(base_url=lambda *_, u=url: u.encode(), chat_request=lambda *_, a=asked: a)
+        with Client() as client:
+            with pytest.raises(EgressDenied) as caught:
+                provider(plugin, client).chat("hi")  # type: ignore[arg-type]
+            assert caught.value.hint == line
+            host = line.partition('"')[2].partition('"')[0]
+            with pytest.raises(TransportError):  # granted now, but nobody listens there
+                provider(plugin, client, allowed_hosts=[host]).chat("hi")  # type: ignore[arg-type]

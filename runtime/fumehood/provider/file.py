@@ -49,8 +49,8 @@ class Entry:
     name: str
     plugin: str
     sha256: str | None = None
-    config: Mapping[str, Any] = field(default_factory=dict)
-    secrets: Mapping[str, Any] = field(default_factory=dict)
+    config: Mapping[str, Any] = field(default_factory=dict, repr=False)  # may hold a key
+    secrets: Mapping[str, Any] = field(default_factory=dict, repr=False)
     limits: Mapping[str, Any] = field(default_factory=dict)
     private: tuple[str, ...] = ()
     ports: tuple[int, ...] = ()

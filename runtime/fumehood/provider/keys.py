@@ -39,13 +39,13 @@ class Request:
 
     plugin: str
     hosts: Hosts
-    config: Mapping[str, Any]
-    secrets: Mapping[str, Any]
+    config: Mapping[str, Any] = field(repr=False)
+    secrets: Mapping[str, Any] = field(repr=False)
     variable: str | None = None
     """What the plugin's `api_key_name` says."""
     bundled: bool = False
     folder: Path | None = None
-    environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
+    environ: Mapping[str, str] = field(default_factory=lambda: os.environ, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

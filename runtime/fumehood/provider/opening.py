@@ -49,8 +49,8 @@ class Spec:
     plugin: str | os.PathLike[str] | bytes
     name: str | None = None
     sha256: str | None = None
-    config: Mapping[str, Any] = field(default_factory=dict)
-    secrets: Mapping[str, Any] = field(default_factory=dict)
+    config: Mapping[str, Any] = field(default_factory=dict, repr=False)  # may hold a key
+    secrets: Mapping[str, Any] = field(default_factory=dict, repr=False)
     allowed_hosts: Iterable[str] = ()
     private: tuple[str, ...] = ()
     ports: tuple[int, ...] = ()
@@ -128,7 +128,7 @@ def open_plugin(
     host = Host(name, compiled, client, spec.limits, config=keys.guest_config())
     session = Session(host, "open")
     try:
-        facts = session.run(_questions(traits))
+        facts = session.run(_questions(traits, name))
         grants = hosts.resolve(
             spec.config,
             allowed_hosts=spec.allowed_hosts,
@@ -177,8 +177,12 @@ class _Facts:
     schema: bytes
 
 
-def _questions(traits: Traits) -> Op[_Facts]:
-    """`base_url` and `api_key_name` are optional, also when they fail; the schema is not."""
+def _questions(traits: Traits, name: str) -> Op[_Facts]:
+    """Only the schema is mandatory; what else fails counts as absent. The operator's name for a
+    plugin is the one that counts (hazard 24)."""
+    called = yield from _optional(traits, "name")
+    if called is not None and called != name:
+        log.info("%s: the plugin calls itself %r", name, clip(called, 100))
     text = yield from call("config_schema", calls.NULL)
     base_url = yield from _optional(traits, "base_url")
     variable = yield from _optional(traits, "api_key_name")
@@ -209,7 +213,7 @@ def check_config(opened: Opened, cfg: Config) -> Op[None]:
         try:
             yield from call("from_config", encoded)
         except (PluginError, ProviderError) as refused:
-            message = clip(refused.message, 500)
+            message = opened.host.secrets.scrub_text(clip(refused.message, 500))
             error = ConfigError(
                 f"the plugin refuses its config: {message}", problems=[("config", message)]
             )

@@ -12,7 +12,7 @@ from fumehood.abi import calls
 from fumehood.abi import speech as speech_wire
 from fumehood.abi.messages import Conversation, as_messages
 from fumehood.abi.tools import Tool
-from fumehood.errors import ClosedError, Error, ProviderError, UsageError
+from fumehood.errors import Cancelled, ClosedError, Error, ProviderError, UsageError
 from fumehood.limits import Limits, Receipt
 from fumehood.provider import core, streaming
 from fumehood.provider.audit import Audit
@@ -68,7 +68,7 @@ class Provider:
         self._reuse = reuse
         self._audit = audit
         self._closers = list(closers)
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a collected stream may end while we hold it
         self._kept: Kept | None = None
         self._running: set[Session] = set()
         self._closed = False
@@ -306,6 +306,9 @@ class Provider:
             return session.run(op), session.receipt()
         except Error as error:
             failure = self._advised(error)
+            raise
+        except BaseException:
+            failure = Cancelled("the operation was interrupted")
             raise
         finally:
             self._end(session, failure)

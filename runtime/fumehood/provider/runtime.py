@@ -9,12 +9,21 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 from fumehood.abi import calls, http
 from fumehood.egress.policy import Grant
 from fumehood.egress.secrets import Secrets
-from fumehood.errors import Cancelled, ClosedError, Error, Exit, PluginError, Trap, clip
+from fumehood.errors import (
+    Cancelled,
+    ClosedError,
+    Error,
+    Exit,
+    PluginError,
+    ProviderError,
+    Trap,
+    clip,
+)
 from fumehood.imports.log import PluginLog
 from fumehood.imports.services import Services
 from fumehood.imports.vars import VarStore
@@ -25,6 +34,9 @@ from fumehood.provider.effects import Effect, Emit, Head, Op, Ready
 from fumehood.provider.worker import Worker
 
 _T = TypeVar("_T")
+
+MAX_CAUSES: Final = 20
+"""Exceptions behind an error whose texts are looked through."""
 
 log = logging.getLogger("fumehood.provider")
 
@@ -185,8 +197,23 @@ class Session:
         return self.meter.receipt()
 
     def sign(self, error: Error) -> Error:
-        """`error` with plugin and receipt, and without any secret in its texts."""
-        return self._host.secrets.scrub_error(self.meter.sign(error))
+        """`error` with plugin and receipt, and without any secret in its texts or its causes'."""
+        secrets = self._host.secrets
+        self.meter.sign(error)
+        seen: BaseException | None = error
+        for _ in range(MAX_CAUSES):
+            if isinstance(seen, Error):
+                secrets.scrub_error(seen)
+            if seen is None:
+                break
+            seen = seen.__cause__ or seen.__context__
+        if isinstance(error, ProviderError) and secrets.given:
+            error.raw = _scrubbed(error.raw, secrets)
+        return error
+
+    def fail(self) -> None:
+        """The operation failed: its instance is not used again."""
+        self._failed = True
 
     def cancel(self) -> None:
         """Stop the operation as soon as possible. Any thread."""
@@ -301,6 +328,17 @@ class Session:
         if self._worker is None:
             raise AssertionError("no call was started")
         return self._worker
+
+
+def _scrubbed(value: Any, secrets: Secrets) -> Any:
+    """A decoded payload without secrets; its depth is bounded by the decoder."""
+    if isinstance(value, str):
+        return secrets.scrub_text(value)
+    if isinstance(value, dict):
+        return {key: _scrubbed(item, secrets) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_scrubbed(item, secrets) for item in value]
+    return value
 
 
 def _discard(kept: Kept) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from types import TracebackType
 
 from fumehood.abi.replies import StreamChunk
-from fumehood.errors import ClosedError, Error, UsageError
+from fumehood.errors import Cancelled, ClosedError, Error, UsageError
 from fumehood.limits import Receipt
 from fumehood.provider.assemble import Assembler
 from fumehood.provider.effects import Dropped, Emit, Op
@@ -115,7 +115,7 @@ class ChatStream:
             self._end(self._session.sign(error))
             raise
         except BaseException:
-            self._end(None)
+            self._end(Cancelled("the stream was interrupted"))
             raise
         return None
 
@@ -123,5 +123,7 @@ class ChatStream:
         done, self._done = self._done, None
         if done is not None:
             self._op.close()
+            if error is not None:
+                self._session.fail()
             self._receipt = self._receipt or self._session.receipt()
             done(self._session, error)
