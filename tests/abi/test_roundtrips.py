@@ -131,8 +131,7 @@ def test_a_failure_is_found_whatever_follows_it(payload: payloads.Payload) -> No
 def test_generation_a_writes_what_it_can_read(conversation: list[Any]) -> None:
     try:
         data = jsonwire.encode(encode_messages_gen_a(conversation))
-    except UsageError as problem:
-        assert "generation A" in problem.message  # an image format without a name there
-        return
+    except UsageError:
+        return  # an image format that generation A has no name for
     again = decode_messages_gen_a(jsonwire.decode(data, "it"))
     assert jsonwire.encode(encode_messages_gen_a(again)) == data

@@ -173,7 +173,7 @@ def test_body(value: Any, seconds: int | None, key: str, inside: bool) -> None:
 
 
 def test_the_first_source_that_parses_wins() -> None:
-    body = {
+    body: dict[str, Any] = {
         "error": {"retry_after": 4, "retry_after_secs": 5},
         "retry_after": 6,
         "retry_after_secs": 7,
@@ -186,7 +186,7 @@ def test_the_first_source_that_parses_wins() -> None:
     found = []
     for drop in range(4):
         found.append(retry_hint(sources[drop:], json.dumps(body).encode()))
-    del body["error"]["retry_after"]  # type: ignore[attr-defined]
+    del body["error"]["retry_after"]
     found.append(retry_hint((), json.dumps(body).encode()))
     del body["error"]
     found.append(retry_hint((), json.dumps(body).encode()))
@@ -207,5 +207,5 @@ def test_what_does_not_parse_is_passed_over() -> None:
 
 
 def test_the_clock_is_the_default_for_now() -> None:
-    assert retry_hint((("retry-after", "Fri, 31 Dec 2099 23:59:59 GMT"),)) or 0 > 1_000_000
+    assert retry_hint((("retry-after", "Fri, 31 Dec 2117 23:59:59 GMT"),)) is not None
     assert retry_hint((("retry-after", "Fri, 31 Dec 1999 23:59:59 GMT"),)) is None
