@@ -69,7 +69,10 @@ class FakeInstance:
         if function is None:
             raise meter.sign(ProtocolError(f"does not export {export!r}"))
         try:
-            answer = function(json.loads(data), self)
+            try:
+                answer = function(json.loads(data), self)
+            except (ValueError, TypeError, KeyError, AttributeError) as problem:
+                raise PluginError(f"cannot read this: {problem!r}", rc=-1) from None
         except Error as error:
             if not isinstance(error, PluginError):
                 self.alive = False

@@ -65,6 +65,8 @@ def _split(
                 answer = yield from call(
                     "chat_stream_parser_parse", calls.parser_parse_input(parser, line)
                 )
+                if answer == b"[]":  # every second line of an event stream is blank
+                    continue
                 for chunk in replies.decode_chunks(answer):
                     yield Emit(chunk)
             if not data:
