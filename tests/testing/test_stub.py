@@ -338,6 +338,17 @@ def test_connections_that_break(client: httpx.Client, model: str, error: type[Ex
         ask(client, model)
 
 
+def test_a_stale_connection_is_dropped_at_its_next_request(
+    client: httpx.Client, stub: StubServer
+) -> None:
+    assert ask(client, "stale").status_code == 200
+    with pytest.raises(httpx.RemoteProtocolError, match="disconnected without sending"):
+        ask(client, "m")
+    assert ask(client, "m").status_code == 200
+    assert len(stub.requests) == 2
+    assert stub.connections == 2
+
+
 @pytest.mark.parametrize("model", ["hang", "stall", "drip-20"])
 def test_slow_ones_outlive_a_timeout_and_end_with_the_server(stub: StubServer, model: str) -> None:
     with httpx.Client(base_url=stub.url, trust_env=False, timeout=0.3) as client:

@@ -75,7 +75,8 @@ def _keys(spec: Spec, named: hosts.Hosts, variable: str | None) -> dict[str, str
     except URLError:
         default = None
     known = known_hosts(variable)
-    if named.named or (default is not None and default in known):
+    operator = named.base_url is not None or any(h.strip() != "*" for h in named.allowed)
+    if operator or (default is not None and default in known):
         bound = _bound(API_KEY, f"env:{variable}", (), named)
         return rows | {"key": f"{variable}, replaced by the host, to {bound}"}
     line = f'{API_KEY} = {{ from = "env:{variable}", hosts = ["{default or "…"}"] }}'

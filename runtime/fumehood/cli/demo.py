@@ -74,7 +74,7 @@ def command(*, llm: bool, attacks: bool, as_json: bool, verbose: int) -> int:
     console.print()
     console.print(f"{contained} of {len(ends)} hostile guests contained; this process is well.")
     for problem in wrong:
-        console.print(Text(f"NOT AS EXPECTED: {line(problem)}", style="bold red"))
+        console.print(Text(f"NOT AS EXPECTED: {line(problem)}", style="bold red"), soft_wrap=True)
     if as_json:
         output.write_json(_document(response, pieces, ends, wrong))
     return failures.HOST if wrong else failures.DONE

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from fumehood.testing.stub.openai import CREATED, usage
@@ -168,6 +168,11 @@ def reset(_scene: Scene) -> Reply:
     return Reply(abort=True)
 
 
+def stale(_scene: Scene) -> Reply:
+    """A correct reply; the connection is dropped when the next request arrives on it."""
+    return replace(json_reply(_chat("this connection will go stale")), stale=True)
+
+
 def redirect(scene: Scene) -> Reply:
     """`redirect-N`: status N (302) to `StubServer.redirect_to`."""
     return Reply(scene.number or 302, (("location", scene.redirect_to),))
@@ -259,6 +264,7 @@ BEHAVIOURS: Final[dict[str, Behaviour]] = {
     "hang": hang,
     "truncated": truncated,
     "reset": reset,
+    "stale": stale,
     "redirect": redirect,
     "big": big,
     "gzip": gzip_reply,

@@ -54,7 +54,8 @@ class Reply:
 
     A body of `bytes` is sent with its length (or with the lie in `length`); an iterable is sent
     chunked, one chunk an item. `close` ends the connection afterwards, `abort` resets it without
-    an answer.
+    an answer. `stale` keeps the connection open and drops it, without an answer, when the next
+    request arrives on it: what a server's idle timeout does to an unlucky client.
     """
 
     status: int = 200
@@ -63,6 +64,7 @@ class Reply:
     length: int | None = None
     close: bool = False
     abort: bool = False
+    stale: bool = False
 
 
 Answer = Callable[[StubRequest], Reply]

@@ -247,7 +247,12 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         except (ConnectionError, ssl.SSLError, TimeoutError, ValueError):
             self.close_connection = True
 
+    _stale = False
+
     def _serve(self) -> None:
+        if self._stale:
+            self.close_connection = True
+            return
         headers = tuple((name.lower(), value) for name, value in self.headers.items())
         body = self._read_body()
         reply = self.server.stub.answer(StubRequest(self.command, self.path, headers, body))
@@ -255,6 +260,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self._abort()
             return
         self._send(reply)
+        self._stale = reply.stale
 
     # The names are what http.server looks for.
     do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = do_HEAD = do_OPTIONS = _serve  # noqa: N815
