@@ -63,7 +63,7 @@ demo-llm: $(VENV)/.llm
 test: lint test-rust test-python
 
 lint: $(VENV)/.dev
-	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff check --output-format concise .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/mypy bench tests/test_docs.py tests/test_public_api.py tests/toolchains.py
