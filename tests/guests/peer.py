@@ -1,4 +1,7 @@
-"""Runs the cases of expected.json on the `extism` package: `python -m tests.guests.peer`.
+"""Runs the cases of expected.json through the `extism` package's names.
+
+    python -m tests.guests.peer rust go             # on the `extism` package
+    python -m tests.guests.peer --own rust go       # the same code on `fumehood.extism`
 
 Apart from the tests because that package must not share their process: it may end it. Prints one
 JSON list of complaints; an empty one means that every compared call did what is written down.
@@ -7,6 +10,7 @@ JSON list of complaints; an empty one means that every compared call did what is
 from __future__ import annotations
 
 import json
+import logging
 import sys
 import tempfile
 import urllib.error
@@ -14,12 +18,17 @@ import urllib.request
 from pathlib import Path
 from typing import Annotated, Any
 
-import extism
-from extism import CurrentPlugin, Json, Val, ValType
-
 from tests.guests import guest_path
 from tests.guests.conformance import Call, Case, load, matches, output_complaint
 from tests.guests.web import serve
+
+OWN = "--own" in sys.argv
+if OWN:
+    import fumehood.extism as extism
+    from fumehood.extism import CurrentPlugin, Json, Val, ValType
+else:
+    import extism
+    from extism import CurrentPlugin, Json, Val, ValType
 
 YIELDED: list[Any] = []
 STREAMS: dict[int, Any] = {}
@@ -137,7 +146,7 @@ def manifest(case: Case, folder: Path) -> dict[str, Any]:
 
 def complaint(plugin: extism.Plugin, call: Call) -> str | None:
     """What differs from the expectation, or from `peer` where that is written; else None."""
-    expect = call.expect if call.peer is None else call.peer
+    expect = call.expect if OWN or call.peer is None else call.peer
     YIELDED.clear()
     try:
         output = plugin.call(call.export, call.data)
@@ -161,13 +170,14 @@ def run(case: Case, web: str) -> list[str]:
         found = []
         with extism.Plugin(manifest(case, folder), wasi=True) as plugin:
             for call in case.calls(web):
-                if call.compared and (wrong := complaint(plugin, call)):
+                if (OWN or call.compared) and (wrong := complaint(plugin, call)):
                     found.append(f"{case.name}: {call.export}({call.data[:60]!r}) {wrong}")
         return found
 
 
 def main(languages: list[str]) -> int:
     complaints = []
+    logging.getLogger("fumehood.plugin").setLevel(1)  # as the cases expect of our host
     with serve() as web:
         for case in load():
             known = {name.partition("/")[0] for name in case.guests.values()} <= {*languages, "wat"}
@@ -178,4 +188,4 @@ def main(languages: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main([word for word in sys.argv[1:] if word != "--own"]))

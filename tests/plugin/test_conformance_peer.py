@@ -1,6 +1,7 @@
 """The same cases on the `extism` package, in a process of its own: what is written down is real.
 
 A wrong expectation in expected.json would otherwise pass as long as our host shared the mistake.
+The same program, import lines apart, then runs on `fumehood.extism`.
 """
 
 from __future__ import annotations
@@ -20,10 +21,12 @@ from tests.toolchains import ROOT
     ("language", "first"),
     [("rust", "echo"), ("go", "features"), ("assemblyscript", "features"), ("c", "reactor")],
 )
-def test_peer(language: str, first: str) -> None:
+@pytest.mark.parametrize("face", ["extism", "fumehood.extism"])
+def test_peer(language: str, first: str, face: str) -> None:
     guest_path(f"{language}/{first}")  # builds the language, or says why not
+    own = ["--own"] if face == "fumehood.extism" else []
     done = subprocess.run(
-        [sys.executable, "-m", "tests.guests.peer", language],
+        [sys.executable, "-m", "tests.guests.peer", *own, language],
         cwd=ROOT,
         capture_output=True,
         text=True,
