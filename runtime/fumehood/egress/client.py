@@ -13,6 +13,7 @@ import httpcore
 from fumehood.abi.http import HTTPRequest, HTTPResponse
 from fumehood.egress.decode import BoundedBody, BoundedStream
 from fumehood.egress.exchange import (
+    CHUNK_CAP,
     LINE_CAP,
     RawHeaders,
     decide_request,
@@ -180,6 +181,7 @@ class _Exchange:
         url = target.url
         self.status = 0
         self.received = 0
+        self._count = 0
         self._method = target.method
         self._sent = len(body)
         self._operation = Operation.begin(meter, url)
@@ -189,20 +191,28 @@ class _Exchange:
         pool = pools.acquire(grant, url.scheme)
         self._release: Callable[[], None] | None = lambda: pools.release(grant, url.scheme)
         try:
-            with _entered(self._operation):
-                self._response = pool.handle_request(
-                    httpcore.Request(
-                        sent.method,
-                        httpcore.URL(
-                            scheme=url.scheme,
-                            host=url.bracketed,
-                            port=url.port,
-                            target=sent.url.target,
-                        ),
-                        headers=wire_headers(sent, body),
-                        content=body,
-                    )
-                )
+            request = httpcore.Request(
+                sent.method,
+                httpcore.URL(
+                    scheme=url.scheme,
+                    host=url.bracketed,
+                    port=url.port,
+                    target=sent.url.target,
+                ),
+                headers=wire_headers(sent, body),
+                content=body,
+            )
+            while self._response is None:
+                try:
+                    with _entered(self._operation):
+                        self._response = pool.handle_request(request)
+                except TransportError as lost:
+                    # A server may close a kept-alive connection at any time. Where it did so
+                    # without a byte of reply the request goes out once more, as curl does it;
+                    # each such connection is gone afterwards, so this ends with one of our own.
+                    if lost.kind != "reset" or self._operation.dialled:
+                        raise
+                    self._operation = Operation.begin(meter, url)
             self.status = self._response.status
             self.raw_headers: RawHeaders = self._response.headers
             self.version = self._response.extensions["http_version"].decode("ascii", "replace")
@@ -225,6 +235,11 @@ class _Exchange:
             chunk = next(self._chunks, None)
         if chunk is not None:
             self.received += len(chunk)
+            self._count += 1
+            if self._count > CHUNK_CAP:
+                raise TooMuch(
+                    f"the reply comes in more than {CHUNK_CAP} pieces", limit="response_bytes"
+                )
         return chunk
 
     def close(self) -> None:

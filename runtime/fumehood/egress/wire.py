@@ -39,6 +39,8 @@ class Operation:
     meter: Meter
     url: URL
     connect_until: float
+    dialled: bool = False
+    """Whether a connection was made for it; else it went out on one that was kept alive."""
 
     @classmethod
     def begin(cls, meter: Meter, url: URL) -> Operation:
@@ -53,6 +55,7 @@ class Operation:
 
     def connecting(self) -> float:
         """Seconds left for name, connection and handshake; raises as `idle` does."""
+        self.dialled = True
         limit = self.meter.limits.connect_time
         return self._left(
             self.connect_until, f"{self.url.host} was not connected within {limit:g} s"
