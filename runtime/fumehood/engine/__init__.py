@@ -3,7 +3,7 @@
 from fumehood.engine.hostcall import HostCall, HostImport
 from fumehood.engine.module import CompiledModule, ExportInfo, ImportInfo, load_module
 from fumehood.engine.sandbox import ExitRequest, Sandbox
-from fumehood.engine.template import NamedModule, Template, signature
+from fumehood.engine.template import NamedModule, Preopen, Template, signature
 
 __all__ = [
     "CompiledModule",
@@ -13,6 +13,7 @@ __all__ = [
     "HostImport",
     "ImportInfo",
     "NamedModule",
+    "Preopen",
     "Sandbox",
     "Template",
     "load_module",

@@ -15,6 +15,7 @@ pinned in pyproject.toml; CI runs the suite at both ends of it.
 from __future__ import annotations
 
 import ctypes
+import re
 from ctypes import byref, c_uint64, c_void_p
 from importlib import metadata
 from typing import Any, ClassVar, Final
@@ -96,6 +97,9 @@ linker_allow_shadowing: Any = _fn(TINY, "wasmtime_linker_allow_shadowing", None,
 linker_define_instance: Any = _fn(
     TINY, "wasmtime_linker_define_instance", P, P, P, C.c_char_p, SZ, P
 )
+linker_module: Any = _fn(RUN, "wasmtime_linker_module", P, P, P, C.c_char_p, SZ, P)
+linker_define_wasi: Any = _fn(TINY, "wasmtime_linker_define_wasi", P, P)
+set_wasi: Any = _fn(TINY, "wasmtime_context_set_wasi", P, P, P)
 linker_instantiate: Any = _fn(RUN, "wasmtime_linker_instantiate", P, P, P, P, P, P)
 linker_instantiate_pre: Any = _fn(TINY, "wasmtime_linker_instantiate_pre", P, P, P, P)
 HOST_CALLBACK: Any = C.CFUNCTYPE(SZ, P, P, C.POINTER(U64), SZ)
@@ -152,6 +156,13 @@ def pointer(managed: Any) -> int:
     return address
 
 
+def take_pointer(managed: Any) -> int:
+    """The address behind a wasmtime-py object, which gives up owning it."""
+    address = C.cast(managed._consume(), c_void_p).value
+    assert address is not None
+    return address
+
+
 class Failure:
     """What wasmtime said about a failed call: `text`, the trap's `code` if it was one, the
     Wasm `frames`, innermost first. Owns nothing."""
@@ -167,7 +178,7 @@ class Failure:
         """The innermost cause, one line."""
         for line in reversed(self.text.splitlines()):
             if line.strip():
-                return line.strip().removeprefix("0: ").removeprefix("1: ")
+                return re.sub(r"^\d+: ", "", line.strip())
         return "unknown failure"
 
 

@@ -13,6 +13,8 @@ import time
 from ctypes import byref, c_uint64, c_void_p
 from typing import TYPE_CHECKING, Any, Final
 
+import wasmtime
+
 from fumehood.abi.memory import Block, check_range, find_block
 from fumehood.engine import failure as failures
 from fumehood.engine import kernel, native
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
 _now: Final = time.monotonic
 _ident: Final = threading.get_ident
 _TABLES: Final = 16
+_COMMAND_CALLS: Final = 1_000
 _KERNEL_NAME: Final = kernel.NAMESPACE.encode()
 _ALIGN: Final = -8
 
@@ -152,18 +155,35 @@ class Sandbox:
                 f"no sandbox can be made: {failed.root()}",
                 hint="too many live sandboxes, or no address space left",
             )
+        # a command among the modules is instantiated once a call of it
+        commands = any(n.is_command for n in self._template.modules[:-1])
+        instances = modules + 1 + (_COMMAND_CALLS if commands else 0)
         native.store_limiter(
             self._store,
             self._share,
             limits.table_elements,
-            modules + 1,
-            _TABLES * modules,
-            modules + 2,
+            instances,
+            _TABLES * instances,
+            instances + 1,
         )
+        self._give_folders()
         self.data = self._memory_view(b"memory")
         self._meta_extern = self._export(self._kernel, b"meta")
         self._meta = self._memory_view(b"meta")
         _live[self.context_address] = self
+
+    def _give_folders(self) -> None:
+        if not self._template.preopens:
+            return
+        config = wasmtime.WasiConfig()
+        for folder in self._template.preopens:
+            try:
+                config.preopen_dir(folder.host, folder.guest, fs_mutable=not folder.read_only)
+            except wasmtime.WasmtimeError as problem:
+                raise HostError(f"the folder {folder.host!r} cannot be opened") from problem
+        failed = native.check(native.set_wasi(self.context_address, native.take_pointer(config)))
+        if failed is not None:
+            raise HostError(f"WASI cannot be set up: {failed.root()}")
 
     def _export(self, instance: Any, name: bytes) -> native.Extern | None:
         extern = native.Extern()
@@ -190,6 +210,13 @@ class Sandbox:
             self._define(linker, _KERNEL_NAME, self._kernel)
             template.override(linker)
             for named in template.modules:
+                if named.is_command and named.module is not template.main:
+                    name = named.name.encode()
+                    error = native.linker_module(
+                        linker, self.context_address, name, len(name), named.module.address
+                    )
+                    self._settle(error, "instantiation")
+                    continue
                 instance = native.Instance()
                 error = native.linker_instantiate(
                     linker,

@@ -26,6 +26,8 @@ from fumehood.errors import ClosedError, HostError, LoadError
 from fumehood.limits import Limits
 from fumehood.meter import Meter
 
+WASI: Final = "wasi_snapshot_preview1"
+_FILE_FUNCTIONS: Final = ("fd_", "path_")
 _SPARE_LINKERS: Final = 8
 
 
@@ -36,21 +38,43 @@ class NamedModule:
     name: str
     module: CompiledModule
 
+    @property
+    def is_command(self) -> bool:
+        """A command (exports `_start`) is made anew for every call of its exports; one that also
+        exports `_initialize` is a reactor all the same (extism-abi.md §2.2)."""
+        return "_start" in self.module.exports and "_initialize" not in self.module.exports
+
+
+@dataclass(frozen=True, slots=True)
+class Preopen:
+    """One folder of the host's that guests see as `guest`."""
+
+    host: str
+    guest: str
+    read_only: bool = False
+
 
 class Template:
     """Everything that is made once for a set of modules and host functions.
 
     `modules` come in the order they are to be instantiated, the main one last. Of host functions
     with the same name the last counts, and one in `extism:host/env` replaces the kernel's
-    (extism-abi.md §2.2). Raises LoadError for an import that nothing provides or that has another
+    (extism-abi.md §2.2). With `preopens` the file functions of WASI are wasmtime's own, everything
+    else stays ours. Raises LoadError for an import that nothing provides or that has another
     type. Owns its linkers: `close()`.
     """
 
-    def __init__(self, modules: Sequence[NamedModule], imports: Sequence[HostImport]) -> None:
+    def __init__(
+        self,
+        modules: Sequence[NamedModule],
+        imports: Sequence[HostImport],
+        preopens: Sequence[Preopen] = (),
+    ) -> None:
         if not modules:
             raise LoadError("no module to run")
         self.modules = tuple(modules)
         self.main = modules[-1].module
+        self.preopens = tuple(preopens)
         self._table: list[HostImport] = []
         self._wanted: dict[tuple[str, str], int] = {}
         self._overrides: list[int] = []
@@ -90,6 +114,8 @@ class Template:
                 f"module {owner!r} imports the {need.kind} {where}; "
                 "only functions may be imported from a host"
             )
+        if self.preopens and need.module == WASI and need.name.startswith(_FILE_FUNCTIONS):
+            return  # wasmtime's own
         host = provided.get(key)
         if host is not None:
             types = (host.params, host.results)
@@ -122,6 +148,8 @@ class Template:
     def _new_linker(self) -> int:
         linker: int = native.linker_new(machine().address)
         native.linker_allow_shadowing(linker, True)
+        if self.preopens:
+            native.check(native.linker_define_wasi(linker))
         for index in range(len(self._table)):
             self._define(linker, index)
         return linker

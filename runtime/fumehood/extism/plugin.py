@@ -11,16 +11,15 @@ from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID, uuid4
 
 from fumehood import plugin as native
-from fumehood.engine import ExportInfo, HostImport
+from fumehood.engine import ExportInfo
 from fumehood.errors import ClosedError, Error, PluginError
 from fumehood.extism.functions import HOST_FN_REGISTRY, Function
 from fumehood.extism.logs import plugin_log
 from fumehood.extism.types import UsageTypeError
 from fumehood.limits import Limits, Receipt
+from fumehood.plugin.linking import link_manifest
 from fumehood.plugin.manifest import Manifest, Source, read
-from fumehood.plugin.modules import plan_modules
 from fumehood.plugin.plugin import effective_limits, merged_config
-from fumehood.plugin.sources import module_bytes
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -50,7 +49,9 @@ class CompiledPlugin:
         self.pointer: Any = _FREED
         self.functions = functions
         self.manifest: Manifest = read(plugin, untrusted=untrusted)
-        self.pointer = _link(self.manifest, wasi, functions or ())
+        self.pointer = link_manifest(
+            self.manifest, functions=[f.to_import() for f in functions or ()], wasi=wasi
+        )
 
     @property
     def exports(self) -> dict[str, ExportInfo]:
@@ -138,16 +139,10 @@ class Plugin:
             compiled._native(),
             config=merged_config(manifest.config, config),
             allowed_hosts=manifest.allowed_hosts or (),
-            allowed_paths={
-                f"ro:{p.host}" if p.read_only else str(p.host): p.guest
-                for p in manifest.allowed_paths
-            }
-            or None,
             limits=_limits(manifest, limits),
+            log=plugin_log(str(self._id)),
+            response_headers=http_response_headers,
         )
-        services = self.plugin._services
-        services.log = plugin_log(str(self._id))
-        services.response_headers = http_response_headers
 
     @property
     def id(self) -> UUID:
@@ -233,24 +228,6 @@ class Plugin:
         trace: TracebackType | None,
     ) -> None:
         self.close()
-
-
-def _link(
-    manifest: Manifest, wasi: bool, functions: Iterable[Function | native.HostFunction]
-) -> native.CompiledPlugin:
-    named = plan_modules([module.name for module in manifest.modules])
-    imports: list[HostImport] = [f.to_import() for f in functions]
-    if any(module.url is not None for module in manifest.modules):
-        from fumehood.egress.client import Client
-        from fumehood.plugin.fetch import UrlFetch
-
-        with Client() as client:
-            contents = [module_bytes(module, UrlFetch(client)) for module in manifest.modules]
-    else:
-        contents = [module_bytes(module) for module in manifest.modules]
-    return native.CompiledPlugin.link(
-        [(n.name, contents[n.index]) for n in named], functions=imports, wasi=wasi
-    )
 
 
 def _limits(manifest: Manifest, limits: Limits | None) -> Limits:

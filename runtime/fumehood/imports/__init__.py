@@ -11,11 +11,16 @@ from fumehood.imports.vars import VarStore
 __all__ = ["PluginLog", "Services", "VarStore", "standard"]
 
 
-def standard(*, with_wasi: bool = True, with_qmt: bool = True) -> list[HostImport]:
-    """Host functions in link order (extism-abi.md §2.2): Extism's own, WASI, QueryMT's."""
+def standard(
+    *, with_wasi: bool = True, with_qmt: bool = True, with_folders: bool = False
+) -> list[HostImport]:
+    """Host functions in link order (extism-abi.md §2.2): Extism's own, WASI, QueryMT's.
+
+    With folders the file functions of WASI are left to the engine, which has real ones.
+    """
     found = env.imports()
     if with_wasi:
-        found += wasi.imports()
+        found += wasi.imports(with_files=not with_folders)
     if with_qmt:
         found += qmt.imports()
     return found

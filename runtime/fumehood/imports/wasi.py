@@ -314,8 +314,8 @@ _WITHOUT_RESULT: Final = {"proc_exit"}
 _SLOW: Final = {"poll_oneoff"}
 
 
-def imports() -> list[HostImport]:
-    """All of preview 1."""
+def imports(*, with_files: bool = True) -> list[HostImport]:
+    """All of preview 1; without files, what has nothing to do with descriptors and paths."""
     return [
         HostImport(
             NAMESPACE,
@@ -326,4 +326,5 @@ def imports() -> list[HostImport]:
             timed=name in _SLOW,
         )
         for name, (params, function) in _TYPES.items()
+        if with_files or not name.startswith(("fd_", "path_"))
     ]

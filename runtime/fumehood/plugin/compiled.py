@@ -13,6 +13,7 @@ from fumehood.engine import (
     HostImport,
     ImportInfo,
     NamedModule,
+    Preopen,
     Template,
     load_module,
 )
@@ -40,11 +41,14 @@ class CompiledPlugin:
         name: str = "plugin",
         functions: Sequence[HostImport] = (),
         wasi: bool = True,
+        folders: Sequence[Preopen] = (),
     ) -> None:
         self.name = name
         self._main: CompiledModule = modules[-1].module
         try:
-            self._template = Template(modules, [*standard(with_wasi=wasi), *functions])
+            given = folders if wasi else ()
+            imports = standard(with_wasi=wasi, with_folders=bool(given))
+            self._template = Template(modules, [*imports, *functions], given)
         except Error as problem:
             problem.plugin = problem.plugin or name
             raise
@@ -81,6 +85,7 @@ class CompiledPlugin:
         name: str = "plugin",
         functions: Sequence[HostImport] = (),
         wasi: bool = True,
+        folders: Sequence[Preopen] = (),
     ) -> CompiledPlugin:
         """Link a set of named modules, one of them `main` (extism-abi.md §2.2).
 
@@ -92,7 +97,7 @@ class CompiledPlugin:
         wanted = reachable(needs, MAIN)
         order = [label for label in plan_links(needs) if label in wanted]
         named = [NamedModule(label, compiled[label]) for label in order]
-        return cls(named, name=name, functions=functions, wasi=wasi)
+        return cls(named, name=name, functions=functions, wasi=wasi, folders=folders)
 
     @property
     def sha256(self) -> str:

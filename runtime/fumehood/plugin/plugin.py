@@ -9,15 +9,14 @@ from typing import TYPE_CHECKING, Final
 
 from fumehood.egress.policy import Grant
 from fumehood.engine import ExportInfo, ImportInfo
-from fumehood.errors import ClosedError, Error, UsageError
+from fumehood.errors import ClosedError, UsageError
 from fumehood.imports import PluginLog, Services, VarStore
 from fumehood.limits import Limits, Receipt
 from fumehood.meter import Meter
 from fumehood.plugin.compiled import CompiledPlugin
 from fumehood.plugin.functions import HostFunction
+from fumehood.plugin.linking import link_manifest
 from fumehood.plugin.manifest import Manifest, Source, read
-from fumehood.plugin.modules import plan_modules
-from fumehood.plugin.sources import module_bytes
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -38,7 +37,8 @@ class Plugin:
     `source` is a module (bytes or WAT), a path, or an Extism manifest in any of its forms
     (extism-abi.md §3.1). `config`, `allowed_hosts` and `allowed_paths` are added to what the
     manifest says. Every limit is finite by default; a manifest may only lower explicit `limits`.
-    Calls from several threads are serialised.
+    Calls from several threads are serialised. A `source` that is compiled already brings its own
+    functions, WASI and folders. `log` and `response_headers` are for faces over this class.
 
     Raises ManifestError for a manifest, LoadError for a module that cannot be used.
     """
@@ -54,6 +54,8 @@ class Plugin:
         allowed_paths: Mapping[str, str] | None = None,
         limits: Limits | None = None,
         name: str | None = None,
+        log: PluginLog | None = None,
+        response_headers: bool = True,
     ) -> None:
         self._client: Client | None = None
         self._meter: Meter | None = None
@@ -66,12 +68,15 @@ class Plugin:
         else:
             manifest = read(source)
             self.name = name or _name_of(source)
-            self._compiled, self._owns = self._compile(manifest, functions, wasi), True
-        if allowed_paths or manifest.allowed_paths:
-            raise UsageError(
-                "allowed_paths: this release gives plugins no files",
-                plugin=self.name,
-                hint="pass the data as input, or offer it through a host function",
+            self._compiled, self._owns = (
+                link_manifest(
+                    manifest,
+                    name=self.name,
+                    functions=[f.to_import() for f in functions],
+                    wasi=wasi,
+                    allowed_paths=allowed_paths,
+                ),
+                True,
             )
         self.limits = effective_limits(manifest, limits)
         hosts = [*(manifest.allowed_hosts or ()), *allowed_hosts]
@@ -79,7 +84,8 @@ class Plugin:
             name=self.name,
             config=merged_config(manifest.config, config),
             vars=VarStore(self.limits.var_bytes),
-            log=PluginLog(self.name),
+            log=log or PluginLog(self.name),
+            response_headers=response_headers,
             client=self._http() if hosts else None,
             grant=Grant.extism(hosts),
             follow=REDIRECTS,
@@ -93,28 +99,6 @@ class Plugin:
 
             self._client = Client()
         return self._client
-
-    def _compile(
-        self, manifest: Manifest, functions: Iterable[HostFunction], wasi: bool
-    ) -> CompiledPlugin:
-        named = plan_modules([m.name for m in manifest.modules])
-        fetch = None
-        if any(m.url for m in manifest.modules):
-            from fumehood.plugin.fetch import UrlFetch
-
-            fetch = UrlFetch(self._http())
-        contents = [module_bytes(m, fetch) for m in manifest.modules]
-        try:
-            return CompiledPlugin.link(
-                [(n.name, contents[n.index]) for n in named],
-                name=self.name,
-                functions=[f.to_import() for f in functions],
-                wasi=wasi,
-            )
-        except Error:
-            if self._client is not None:
-                self._client.close()
-            raise
 
     # -- calling --------------------------------------------------------------------------
 
