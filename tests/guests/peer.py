@@ -10,7 +10,6 @@ JSON list of complaints; an empty one means that every compared call did what is
 from __future__ import annotations
 
 import json
-import logging
 import sys
 import tempfile
 import urllib.error
@@ -177,7 +176,7 @@ def run(case: Case, web: str) -> list[str]:
 
 def main(languages: list[str]) -> int:
     complaints = []
-    logging.getLogger("fumehood.plugin").setLevel(1)  # as the cases expect of our host
+    extism.set_log_custom(lambda _line: None, "trace")  # guests ask for the level
     with serve() as web:
         for case in load():
             known = {name.partition("/")[0] for name in case.guests.values()} <= {*languages, "wat"}
