@@ -103,9 +103,9 @@ def test_the_environment_names_no_authority(
 
 def test_an_old_protocol_is_refused(trusting: Client, authority: Authority) -> None:
     context = authority.server("api.example")
-    with pytest.warns(DeprecationWarning):
+    with pytest.warns(DeprecationWarning, match="TLS"):
         context.maximum_version = ssl.TLSVersion.TLSv1_1
-    with pytest.warns(DeprecationWarning):
+    with pytest.warns(DeprecationWarning, match="TLS"):
         context.minimum_version = ssl.TLSVersion.TLSv1
     with trusting, serving(always(), tls=context) as server:
         with pytest.raises(TransportError) as caught:

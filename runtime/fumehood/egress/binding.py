@@ -48,7 +48,7 @@ def bind(
     problems: list[tuple[str, str]] = []
     for entry in entries:
         try:
-            found.append(parse_binding(entry))
+            found.append(url_pattern(entry) if key == "base_url" else parse_binding(entry))
         except ValueError as problem:
             problems.append((f"secrets.{name}.{key}" if explicit else key, f"{entry!r}: {problem}"))
     if problems:

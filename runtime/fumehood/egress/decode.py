@@ -50,43 +50,42 @@ class Inflater:
     def __init__(self, coding: str) -> None:
         self._coding = coding
         self._gzip = coding == "gzip"
-        self._inner = zlib.decompressobj(31 if self._gzip else 15)
-        self._first = True
+        self._inner = zlib.decompressobj(31) if self._gzip else None
+        self._head = b""
         self._done = False
-        self._fed = False
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         """The decoded pieces of `data`. Raises TransportError for what is no such coding."""
-        while data and not self._done:
-            self._fed = True
+        if self._inner is None:
+            # Two bytes tell a zlib header from the bare deflate that some servers send instead.
+            data = self._head = self._head + data
+            if len(data) < 2:
+                return
+            wrapped = data[0] & 15 == 8 and int.from_bytes(data[:2], "big") % 31 == 0
+            self._inner = zlib.decompressobj(15 if wrapped else -15)
+        more = False
+        while (data or more) and not self._done:
+            self._head = b"fed"
             try:
-                piece = self._inflate(data)
+                piece = self._inner.decompress(data, PIECE)
             except zlib.error as problem:
                 raise TransportError(
                     f"the reply is not the {self._coding} it says: {problem}",
                     kind="protocol",
                 ) from None
+            # A full piece may leave output behind although all input is consumed.
+            more = len(piece) == PIECE
             data = self._inner.unconsumed_tail
             if self._inner.eof:
+                more = False
                 data = self._next_member(self._inner.unused_data)
             if piece:
                 yield piece
 
     def finish(self) -> None:
         """Raises TransportError where the coding was cut off; an empty body is a whole one."""
-        if self._fed and not self._done and not self._inner.eof:
+        if self._head and not self._done and not (self._inner and self._inner.eof):
             raise TransportError("the encoded reply ends in the middle", kind="protocol")
-
-    def _inflate(self, data: bytes) -> bytes:
-        first, self._first = self._first, False
-        try:
-            return self._inner.decompress(data, PIECE)
-        except zlib.error:
-            if not first or self._gzip:
-                raise
-            # Some servers say deflate and send it without the zlib header.
-            self._inner = zlib.decompressobj(-15)
-            return self._inner.decompress(data, PIECE)
 
     def _next_member(self, rest: bytes) -> bytes:
         """What of `rest`, behind the end of one gzip member, is another."""

@@ -21,6 +21,9 @@ REPLY_HEADERS: Final = 256
 LINE_CAP: Final = 8 * 1024 * 1024
 """Bytes of one line of a stream."""
 
+CHUNK_CAP: Final = 1_000_000
+"""Pieces of one body. Each costs tens of microseconds, however few bytes it holds."""
+
 USER_AGENT: Final = "fumehood"
 
 REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})

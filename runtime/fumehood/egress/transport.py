@@ -10,9 +10,11 @@ from __future__ import annotations
 import functools
 import logging
 import os
+import socket
 import ssl
 import threading
 import time
+import weakref
 from base64 import b64encode
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
@@ -91,7 +93,14 @@ def tls_context(ca_file: str | None) -> ssl.SSLContext:
 class Backend(httpcore.NetworkBackend):
     """Dials for one grant: resolves, decides on each address, connects to one that passed."""
 
-    def __init__(self, grant: Grant, resolver: Resolver, proxy: Proxy | None) -> None:
+    def __init__(
+        self,
+        grant: Grant,
+        resolver: Resolver,
+        proxy: Proxy | None,
+        opened: Callable[[SocketStream], None],
+    ) -> None:
+        self._opened = opened
         self._grant = grant
         self._resolver = resolver
         self._proxy = proxy
@@ -110,7 +119,10 @@ class Backend(httpcore.NetworkBackend):
         if host != url.bracketed or port != url.port:
             raise TransportError(f"{host}:{port} is not what was decided on", kind="protocol")
         grant = self._proxy.grant if self._proxy else self._grant
-        return SocketStream(self._dial(url, self._addresses(grant, url, operation), operation))
+        addresses = self._addresses(grant, url, operation)
+        stream = SocketStream(self._dial(url, addresses, operation))
+        self._opened(stream)
+        return stream
 
     def _addresses(self, grant: Grant, url: URL, operation: Operation) -> list[IPAddress]:
         if url.address is not None:
@@ -131,7 +143,7 @@ class Backend(httpcore.NetworkBackend):
         return passed[:ATTEMPTS]
 
     @staticmethod
-    def _dial(url: URL, addresses: list[IPAddress], operation: Operation) -> Any:
+    def _dial(url: URL, addresses: list[IPAddress], operation: Operation) -> socket.socket:
         """Try each address with its share of `connect_time`."""
         problem: Exception = TransportError(f"{url.host} has no address", kind="dns")
         for position, address in enumerate(addresses):
@@ -189,7 +201,8 @@ class Pools:
         self._lock = threading.Lock()
         self._entries: OrderedDict[tuple[Grant, str], _Entry] = OrderedDict()
         self._closed = False
-        self._process = os.getpid()
+        self._streams: weakref.WeakSet[SocketStream] = weakref.WeakSet()
+        _living.add(self)
         for name in ("connection", "http11", "proxy"):
             logging.getLogger(f"httpcore.{name}").addFilter(_quiet)
 
@@ -199,10 +212,6 @@ class Pools:
         with self._lock:
             if self._closed:
                 raise ClosedError("the client is closed")
-            if self._process != os.getpid():
-                # After fork the parent goes on using these connections: the child must not.
-                self._drop(list(self._entries))
-                self._process = os.getpid()
             entry = self._entries.get(key)
             if entry is None:
                 entry = self._entries[key] = _Entry(self._make(grant, scheme))
@@ -226,17 +235,22 @@ class Pools:
             self._closed = True
             self._drop(list(self._entries))
 
-    @property
-    def closed(self) -> bool:
-        """Whether `close` was called."""
-        return self._closed
+    def forked(self) -> None:
+        """Forget every connection, in the child of a fork: the parent goes on using them.
+
+        Takes no lock, since a thread that is gone may hold it, and only closes our copies.
+        """
+        self._lock = threading.Lock()
+        self._entries = OrderedDict()
+        for stream in list(self._streams):
+            stream.close()
 
     def _drop(self, keys: list[tuple[Grant, str]]) -> None:
         for key in keys:
             self._entries.pop(key).pool.close()
 
     def _make(self, grant: Grant, scheme: str) -> httpcore.ConnectionPool:
-        backend = Backend(grant, self._resolver, self._proxy)
+        backend = Backend(grant, self._resolver, self._proxy, self._streams.add)
         context = tls_context(self._ca_file) if scheme == "https" else None
         # No limit on open connections: waiting for one could not be cancelled, and callers are
         # bounded by their own threads.
@@ -261,3 +275,15 @@ class Pools:
             keepalive_expiry=KEEP_TIME,
             network_backend=backend,
         )
+
+
+_living: Final[weakref.WeakSet[Pools]] = weakref.WeakSet()
+
+
+def _forked() -> None:
+    for pools in list(_living):
+        pools.forked()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)
