@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import fumehood
-from fumehood import Error, Limits, Plugin, UsageError
+from fumehood import Error, Limits, Plugin
 from tests.guests import guest_path
 from tests.guests.conformance import Call, Case, load, output_complaint
 from tests.guests.functions import FUNCTIONS
@@ -85,13 +85,7 @@ def test_guest(case: Case, web: str, tmp_path: Path, caplog: pytest.LogCaptureFi
         with pytest.raises(getattr(fumehood, case.raises["class"])):
             open_plugin(case, tmp_path)
         return
-    try:
-        plugin = open_plugin(case, tmp_path)
-    except UsageError as error:
-        if case.folder and "no files" in error.message:
-            pytest.skip(f"allowed_paths: {error.message}")
-        raise
-    with plugin:
+    with open_plugin(case, tmp_path) as plugin:
         for call in case.calls(web):
             check(plugin, call, caplog)
 
