@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from typing import Any
 
 import pytest
@@ -255,6 +256,12 @@ LONG = "[" + "7," * 20_000 + "8]"
     [
         # the same array twice: which of them is the body must not be guessed
         (f'{{"x":{LONG},"req":{{"head":{json.dumps(HEAD)},"body":{LONG}}}}}', 7),
+        # an array that begins like the body, and ends otherwise, before and after it
+        (
+            f'{{"x":{LONG[:-2]}9],"req":{{"head":{json.dumps(HEAD)},"body":{LONG}}},'
+            f'"y":{LONG[:-2]}99]}}',
+            7,
+        ),
         # inside a text, too
         (f'{{"x":"{LONG}","req":{{"head":{json.dumps(HEAD)},"body":{LONG}}}}}', 7),
         # of a key written twice the last counts
@@ -290,6 +297,15 @@ def test_the_body_is_never_mistaken(text: str, first: int) -> None:
 def test_a_long_document_is_as_strict_as_a_short_one(text: str) -> None:
     with pytest.raises(ProtocolError):
         decode_request(text.encode())
+
+
+def test_many_arrays_that_look_like_the_body_cost_linear_time() -> None:
+    body = "[" + "7," * 2_000 + "8]"
+    others = ",".join(["[" + "7," * 2_000 + "9]"] * 2_000)
+    text = f'{{"x":[{others}],"req":{{"head":{json.dumps(HEAD)},"body":{body}}}}}'
+    started = time.monotonic()
+    assert len(decode_request(text.encode()).body) == 2_001
+    assert time.monotonic() - started < 10
 
 
 def test_invalid_utf8_beside_a_long_body() -> None:

