@@ -241,6 +241,13 @@ def test_bodies_refused_short_and_long(body: str, size: int) -> None:
         decode_response(text.encode())
 
 
+def test_a_long_body_that_is_no_array() -> None:
+    for body in ('"' + "x" * 60_000 + '"', '{"a":"' + "x" * 60_000 + '"}'):
+        text = f'{{"req":{{"head":{json.dumps(HEAD)},"body":{body}}}}}'
+        with pytest.raises(ProtocolError, match="body"):
+            decode_request(text.encode())
+
+
 def test_bodies_of_every_size_around_the_fast_path() -> None:
     for size in (0, 1, 100, 4000, 5000, 20_000, 300_000):
         data = os.urandom(size)
