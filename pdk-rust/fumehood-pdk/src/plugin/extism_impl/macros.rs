@@ -12,6 +12,17 @@
 /// );
 /// ```
 ///
+/// What is missing, doubled or unknown is named by the compiler:
+///
+/// ```compile_fail
+/// # use fumehood_pdk::impl_extism_http_plugin;
+/// impl_extism_http_plugin!(config = u8, name = "no factory");
+/// ```
+/// ```compile_fail
+/// # use fumehood_pdk::impl_extism_http_plugin;
+/// impl_extism_http_plugin!(config = u8, factory = 1, name = "n", nmae = "unknown");
+/// ```
+///
 /// On targets other than wasm32 it only checks its arguments; tests call the exports through
 /// [`Guest`](crate::plugin::guest::Guest).
 #[macro_export]
