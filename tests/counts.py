@@ -31,3 +31,9 @@ THREAD_ROUNDS: Final = count(50, 2_000)
 
 DIFFERENTIAL_EXAMPLES: Final = count(60, 5_000)
 """Programs run by us and by the `extism` package."""
+
+DROPPED_STREAMS: Final = count(100, 10_000)
+"""Streams opened and dropped at random points: no socket may stay."""
+
+FAILING_CALLS: Final = count(10, 10_000)
+"""Failing requests of each of eight threads: every caller gets its own error."""

@@ -3,10 +3,11 @@ from __future__ import annotations
 from ipaddress import ip_address, ip_network
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fumehood.egress.addresses import embedded, range_of, unmap, within
+from tests.counts import HYPOTHESIS_EXAMPLES
 
 
 @pytest.mark.parametrize(
@@ -83,6 +84,7 @@ def test_unmap_and_within() -> None:
     assert within(mapped, (ip_network("::ffff:0:0/96"),))
 
 
+@settings(max_examples=HYPOTHESIS_EXAMPLES, deadline=None)
 @given(st.ip_addresses(v=4))
 def test_nothing_python_calls_private_is_public_here(address: object) -> None:
     parsed = ip_address(str(address))
@@ -90,6 +92,7 @@ def test_nothing_python_calls_private_is_public_here(address: object) -> None:
         assert range_of(parsed) is not None
 
 
+@settings(max_examples=HYPOTHESIS_EXAMPLES, deadline=None)
 @given(st.ip_addresses(v=6))
 def test_the_same_for_v6(address: object) -> None:
     parsed = ip_address(str(address))

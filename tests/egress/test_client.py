@@ -31,6 +31,7 @@ from fumehood.errors import (
 )
 from fumehood.limits import Limits
 from fumehood.meter import Meter
+from tests.counts import FAILING_CALLS, LONG
 from tests.egress.servers import Peer, Server, always, chunked, raw, serving
 from tests.egress.ssrf import REFUSED
 
@@ -640,6 +641,7 @@ def test_many_threads_share_a_client(client: Client) -> None:
         assert len(server.seen) == 200
 
 
+@pytest.mark.timeout(1800 if LONG else 120)
 def test_errors_reach_their_own_thread(client: Client) -> None:
     def fail(peer: Peer) -> None:
         seen = peer.request()
@@ -650,7 +652,7 @@ def test_errors_reach_their_own_thread(client: Client) -> None:
         wrong: list[str] = []
 
         def work(name: int) -> None:
-            for turn in range(10):
+            for turn in range(FAILING_CALLS):
                 try:
                     get(client, server, f"/{name}x{turn}")
                 except Error as error:

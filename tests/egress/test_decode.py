@@ -6,11 +6,12 @@ import tracemalloc
 import zlib
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fumehood.egress.decode import KEPT, PIECE, BoundedBody, BoundedStream, Inflater, coding_of
 from fumehood.errors import TooMuch, TransportError
+from tests.counts import HYPOTHESIS_EXAMPLES
 
 
 def raw_deflate(data: bytes) -> bytes:
@@ -146,6 +147,7 @@ def test_codings_refused(values: list[str]) -> None:
     assert caught.value.kind == "protocol"
 
 
+@settings(max_examples=HYPOTHESIS_EXAMPLES, deadline=None)
 @given(st.binary(max_size=300), st.sampled_from(["gzip", "deflate"]), st.integers(1, 50))
 def test_any_bytes_decode_or_raise_one_error(data: bytes, coding: str, step: int) -> None:
     for run in (body, streamed):

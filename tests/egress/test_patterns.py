@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fumehood.egress.patterns import extism_pattern, glob_matches, provider_pattern, url_pattern
 from fumehood.egress.url import parse_authority
+from tests.counts import HYPOTHESIS_EXAMPLES
 
 
 def _names(pattern: str, host: str, *, extism: bool) -> bool:
@@ -147,6 +148,7 @@ def test_localhost() -> None:
     assert not provider_pattern("*.localhost").grants_localhost
 
 
+@settings(max_examples=HYPOTHESIS_EXAMPLES, deadline=None)
 @given(st.text("*?[]!-{}ab.1:/", max_size=12), st.text("ab1.", min_size=1, max_size=8))
 def test_any_glob_compiles_and_answers(pattern: str, host: str) -> None:
     assert extism_pattern(pattern).names(host, None) in (True, False)

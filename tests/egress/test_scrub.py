@@ -6,10 +6,11 @@ import time
 from urllib.parse import quote
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fumehood.egress.scrub import Scrubber, base64_cores
+from tests.counts import HYPOTHESIS_EXAMPLES
 
 VALUE = 'sk-live/9+A=z"Q\\k~0123456789'
 TOKEN = "TOKEN"
@@ -149,6 +150,7 @@ def test_nothing_innocent_is_held_back() -> None:
 VALUES = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=8, max_size=24)
 
 
+@settings(max_examples=HYPOTHESIS_EXAMPLES, deadline=None)
 @given(VALUES, st.data())
 def test_a_stream_gives_what_the_whole_gives(value: str, data: st.DataObject) -> None:
     scrubber = Scrubber([(value, "\x00TOKEN\x00")])

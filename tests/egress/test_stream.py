@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gc
 import gzip
+import random
 import socket
 import threading
 import time
@@ -15,6 +16,7 @@ from fumehood.egress.policy import Grant
 from fumehood.errors import Cancelled, ClosedError, EgressDenied, Timeout, TooMuch, TransportError
 from fumehood.limits import Limits
 from fumehood.meter import Meter
+from tests.counts import DROPPED_STREAMS, LONG
 from tests.egress.servers import Peer, Server, always, chunked, raw, serving
 
 
@@ -225,19 +227,34 @@ def test_a_closed_or_dropped_stream_leaves_no_socket(client: Client) -> None:
         assert _ended(server, 4)
 
 
-def test_many_streams_dropped_midway(client: Client) -> None:
-    with serving(watch) as server:
-        account = Meter(Limits(http_requests=1000))
-        for turn in range(100):
+def watch_some(peer: Peer) -> None:
+    """As `watch`, with a length of the body that differs from stream to stream."""
+    peer.request()
+    peer.send(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")
+    for _ in range(peer.number % 5):
+        peer.send(b"4\r\nabc\n\r\n")
+    peer.sock.recv(1)
+
+
+@pytest.mark.timeout(1800 if LONG else 120)
+def test_many_streams_dropped_at_random_points() -> None:
+    rng = random.Random(6)
+    with serving(watch_some) as server, Client() as client:
+        account = Meter(Limits(http_requests=DROPPED_STREAMS, deadline=1500))
+        for _ in range(DROPPED_STREAMS):
             stream = open_stream(client, server, account)
-            if turn % 3:
-                stream.read()
-            if turn % 2:
+            lines = stream.lines()
+            for _ in range(rng.randrange(3)):
+                if server.connections % 5 > 2:  # else it may hold no line and never end
+                    next(lines)
+            if rng.random() < 0.5:
                 stream.close()
-            del stream
+            del stream, lines
         gc.collect()
-        assert _ended(server, 100)
-        assert len(account.exchanges) == 100
+        assert len(account.exchanges) == DROPPED_STREAMS
+        assert sum(e.users for e in client._pools._entries.values()) == 0
+        client.close()
+        assert _ended(server, server.connections)
 
 
 def test_closing_the_client_ends_its_streams() -> None:

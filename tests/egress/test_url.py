@@ -4,7 +4,7 @@ import re
 from ipaddress import IPv6Address, ip_address
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fumehood.egress.url import (
@@ -16,6 +16,7 @@ from fumehood.egress.url import (
     parse_host,
     parse_url,
 )
+from tests.counts import HYPOTHESIS_EXAMPLES
 
 
 @pytest.mark.parametrize(
@@ -216,6 +217,7 @@ def test_join_refuses(reference: str) -> None:
         join(parse_url("https://h/a"), reference)
 
 
+@settings(max_examples=HYPOTHESIS_EXAMPLES, deadline=None)
 @given(st.text(max_size=60) | st.text("http:/@\\%#?.[]0x127", max_size=40).map("http://".__add__))
 def test_any_text_parses_or_raises_one_error(text: str) -> None:
     try:
