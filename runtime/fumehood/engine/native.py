@@ -80,6 +80,8 @@ call: Any = _fn(RUN, "wasmtime_func_call_unchecked", P)
 set_fuel: Any = _fn(TINY, "wasmtime_context_set_fuel", P)
 get_fuel: Any = _fn(TINY, "wasmtime_context_get_fuel", P)
 
+memory_size: Any = _fn(TINY, "wasmtime_memory_data_size", SZ)
+
 store_new: Any = _fn(TINY, "wasmtime_store_new", P, P, P, P)
 store_delete: Any = _fn(RUN, "wasmtime_store_delete", None, P)
 store_context: Any = _fn(TINY, "wasmtime_store_context", P, P)
@@ -141,6 +143,11 @@ _view.argtypes = [P, C.c_ssize_t, C.c_int]
 _PYBUF_WRITE: Final = 0x200
 
 MAX_FRAMES: Final = 32
+
+
+def memory_argument(extern: Extern) -> Any:
+    """A memory as a ready argument for `memory_size`; keeps `extern` alive."""
+    return byref(extern, Extern.a.offset)
 
 
 def view(address: int, size: int) -> memoryview:

@@ -102,7 +102,13 @@ class Plugin:
 
     # -- calling --------------------------------------------------------------------------
 
-    def call(self, export: str, data: bytes | str = b"", *, context: object = None) -> bytes:
+    def call(
+        self,
+        export: str,
+        data: bytes | bytearray | memoryview | str = b"",
+        *,
+        context: object = None,
+    ) -> bytes:
         """Call `export` with `data` (text is sent as UTF-8) and return its output.
 
         `context` is handed to host functions as `HostCall.context`. Raises the errors of
@@ -116,8 +122,8 @@ class Plugin:
                 data = data.encode()
             except UnicodeEncodeError as problem:
                 raise UsageError("the input holds a lone surrogate: not text") from problem
-        elif not isinstance(data, bytes | bytearray | memoryview):
-            raise UsageError(f"the input must be bytes or str, not {type(data).__name__}")
+        elif not isinstance(data, bytes):
+            data = _as_bytes(data)
         meter = Meter(self.limits, plugin=self.name, sha256=self._compiled.sha256, operation=export)
         previous, self._running = self._running, meter
         try:
@@ -190,6 +196,12 @@ class Plugin:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _as_bytes(data: object) -> bytes:
+    if not isinstance(data, bytearray | memoryview):
+        raise UsageError(f"the input must be bytes or str, not {type(data).__name__}")
+    return bytes(data)  # a view may count items that are wider than a byte
 
 
 def _name_of(source: object) -> str:
