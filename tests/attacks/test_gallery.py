@@ -7,9 +7,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from fumehood.errors import ConfigError, LoadError
 from fumehood.plugin import Plugin
 from fumehood.testing.gallery import GALLERY, Attack, source
-from fumehood.testing.gallery.run import contain
+from fumehood.testing.gallery.providers import CANARY
+from fumehood.testing.gallery.run import Containment, contain
 from fumehood.testing.stub import StubServer
 
 GRACE = 0.05
@@ -56,9 +58,32 @@ def neighbour() -> Iterator[list[str]]:
     assert answers >= before
 
 
+CANARIES = (CANARY, "canary-of-the-environment-71c2")
+
+
+@pytest.fixture(autouse=True)
+def canary(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FUMEHOOD_CANARY", CANARIES[1])
+
+
+def leaks(stub: StubServer, end: Containment) -> list[str]:
+    """Where a canary is, but for the one header of the one row that may send it."""
+    places = [f"{request.target} {request.body!r}" for request in stub.requests]
+    places += [
+        f"{name}: {value}"
+        for request in stub.requests
+        for name, value in request.headers
+        if (end.attack.name, name) != ("key_kept_private", "authorization")
+    ]
+    places += [repr(end.error), str(end.error), repr(end.output), repr(end.receipt)]
+    places += [repr(vars(end.error)) if end.error else ""]
+    return [place for place in places if any(canary in place for canary in CANARIES)]
+
+
 @pytest.mark.parametrize("attack", GALLERY, ids=lambda attack: attack.name)
 def test_contained(attack: Attack, stub: StubServer, neighbour: list[str]) -> None:
     for _ in range(TRIES):
+        stub.requests.clear()
         end = contain(attack, stub.url)
         assert end.contained, end.why
         late = end.seconds - attack.operation.deadline
@@ -66,3 +91,9 @@ def test_contained(attack: Attack, stub: StubServer, neighbour: list[str]) -> No
             break
     assert late <= GRACE, f"contained {late:.3f} s after its deadline"
     assert neighbour == []
+    assert leaks(stub, end) == []
+    if end.error is not None and not isinstance(end.error, LoadError | ConfigError):
+        assert end.error.receipt is not None
+        assert end.error.plugin
+    if attack.name == "key_kept_private":
+        assert stub.requests[-1].header("authorization") == f"Bearer {CANARY}"

@@ -27,6 +27,20 @@ HARMLESS: Final = "harmless"
 STUB: Final = "{stub}"
 """Stands in a row's input for the stub's base URL; such a row needs a stub."""
 
+SCHEMA: Final = (
+    '{"type":"object","properties":{"api_key":{"type":"string"},"base_url":{"type":"string"},'
+    '"model":{"type":"string"}}}'
+)
+PROVIDER: Final[Mapping[str, str]] = {
+    "schema": SCHEMA,
+    "base_url": "",
+    "variable": "",
+    "prefix": "",
+    "suffix": "",
+    "reply": '{"text":"hello"}',
+}
+"""What the guest `provider` answers where a row does not say otherwise."""
+
 _INCLUDE: Final = "  ;; @include tools.wat\n"
 
 
@@ -37,7 +51,8 @@ class Attack:
     `group` is the class of threats.md, `promise` what is attacked. `expect` names the class of
     `fumehood.errors` that must be raised, or is `HARMLESS`; then `answer`, where given, is the
     output that proves that nothing was reached. `detail` maps attributes of the error (`limit`,
-    `reason`, `status`, …) to their values. `limits` replaces fields of `LIMITS`.
+    `reason`, `status`, …) to their values. `limits` replaces fields of `LIMITS`. With `chat` the
+    guest is opened as a provider and asked for a chat; `fill` are then the texts that stand in it.
     """
 
     name: str
@@ -53,21 +68,38 @@ class Attack:
     allowed_hosts: tuple[str, ...] = ()
     dropped: bool = False
     export: str = "run"
+    chat: bool = False
+    fill: Mapping[str, str] = field(default_factory=dict)
 
-    @property
-    def source(self) -> str:
-        """The guest's text, ready to be loaded."""
-        return source(self.guest or self.name)
+    def source(self, stub_url: str = "") -> str:
+        """The guest's text, ready to be loaded; `stub_url` takes the place of `STUB`."""
+        text = source(self.guest or self.name)
+        if self.fill:
+            texts = {**PROVIDER, **self.fill}
+            for name, value in texts.items():
+                data = value.replace(STUB, stub_url).encode()
+                text = text.replace(f"@{name}.size@", str(len(data)))
+                text = text.replace(f"@{name}@", _wat_string(data))
+        return text.replace("@numbers@", "1" if self.fill.get("numbers") else "0")
 
     @property
     def needs_stub(self) -> bool:
         """True where the row speaks to a stub endpoint."""
-        return STUB in self.input
+        return any(
+            STUB in text for text in (self.input, *self.config.values(), *self.fill.values())
+        )
 
     @property
     def operation(self) -> Limits:
         """The limits of this row's call."""
         return LIMITS.replace(**self.limits)
+
+
+def _wat_string(data: bytes) -> str:
+    plain = range(0x20, 0x7F)
+    return "".join(
+        chr(byte) if byte in plain and byte not in b'"\\' else f"\\{byte:02x}" for byte in data
+    )
 
 
 def source(guest: str) -> str:

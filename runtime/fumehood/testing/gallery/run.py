@@ -1,4 +1,4 @@
-"""Runs one row of the gallery through the public `Plugin` and judges its end."""
+"""Runs one row of the gallery through the public `Plugin` or `Provider` and judges its end."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from fumehood import errors
 from fumehood.limits import Receipt
 from fumehood.plugin import Plugin
+from fumehood.provider import Provider
 from fumehood.testing.gallery.attacks import HARMLESS, STUB, Attack
 
 
@@ -49,31 +50,63 @@ def contain(attack: Attack, stub_url: str | None = None) -> Containment:
     """
     if attack.needs_stub and stub_url is None:
         raise ValueError(f"{attack.name} needs a stub")
-    data = attack.input.replace(STUB, stub_url or "").encode()
+    url = stub_url or ""
+    config = {key: value.replace(STUB, url) for key, value in attack.config.items()}
+    outcome = _Outcome()
+    started = time.perf_counter()
+    try:
+        (_chat if attack.chat else _call)(attack, url, config, outcome)
+    except errors.Error as raised:
+        outcome.error, outcome.receipt = raised, raised.receipt
+    ended = outcome.ended or time.perf_counter()
+    why = _judge(attack, outcome.error, outcome.output, outcome.receipt)
+    return Containment(
+        attack,
+        ended - (outcome.started or started),
+        outcome.error,
+        outcome.output,
+        outcome.receipt,
+        why,
+    )
+
+
+@dataclass(slots=True)
+class _Outcome:
+    started: float = 0.0
+    ended: float = 0.0
     error: errors.Error | None = None
     output: bytes | None = None
     receipt: Receipt | None = None
-    started = time.perf_counter()
-    ended: float | None = None
-    try:
-        with Plugin(
-            attack.source.encode(),
-            config=dict(attack.config),
-            allowed_hosts=attack.allowed_hosts,
-            limits=attack.operation,
-        ) as plugin:
-            started = time.perf_counter()
-            try:
-                output = plugin.call(attack.export, data)
-            finally:
-                ended = time.perf_counter()
-            receipt = plugin.last_receipt
-    except errors.Error as raised:
-        error, receipt = raised, raised.receipt
-    ended = time.perf_counter() if ended is None else ended
-    return Containment(
-        attack, ended - started, error, output, receipt, _judge(attack, error, output, receipt)
-    )
+
+
+def _call(attack: Attack, url: str, config: dict[str, str], outcome: _Outcome) -> None:
+    with Plugin(
+        attack.source(url).encode(),
+        config=config,
+        allowed_hosts=attack.allowed_hosts,
+        limits=attack.operation,
+    ) as plugin:
+        outcome.started = time.perf_counter()
+        try:
+            outcome.output = plugin.call(attack.export, attack.input.replace(STUB, url).encode())
+        finally:
+            outcome.ended = time.perf_counter()
+        outcome.receipt = plugin.last_receipt
+
+
+def _chat(attack: Attack, url: str, config: dict[str, str], outcome: _Outcome) -> None:
+    outcome.started = time.perf_counter()  # opening asks the guest: that is part of it
+    with Provider.open(
+        attack.source(url).encode(),
+        config=config,
+        allowed_hosts=attack.allowed_hosts,
+        limits=attack.operation,
+    ) as provider:
+        try:
+            answer = provider.chat("hello")
+        finally:
+            outcome.ended = time.perf_counter()
+        outcome.output, outcome.receipt = (answer.text or "").encode(), answer.receipt
 
 
 def _judge(

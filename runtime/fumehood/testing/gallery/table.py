@@ -10,6 +10,8 @@ from typing import Final
 
 from fumehood.limits import MIB
 from fumehood.testing.gallery.attacks import HARMLESS, STUB, Attack
+from fumehood.testing.gallery.providers import PROVIDERS
+from fumehood.testing.gallery.spellings import SPELLINGS
 
 
 def _get(url: str, **extra: object) -> str:
@@ -354,6 +356,8 @@ GALLERY: Final[tuple[Attack, ...]] = (
     *_TEXT,
     *_REACH,
     *_NETWORK,
+    *PROVIDERS,
+    *SPELLINGS,
 )
 
 DEMO: Final = ("endless_loop", "memory_bomb", "host_not_granted")
