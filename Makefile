@@ -8,7 +8,7 @@ PYTHON ?=
 VENV   := .venv
 PY     := $(VENV)/bin/python
 # two workers; a group marked xdist_group stays on one of them
-PYTEST := $(PY) -m pytest -n 2 --dist loadgroup
+PYTEST := $(PY) -m pytest -n 2 --dist loadgroup --durations 10 --durations-min 5
 # the lowest release of wasmtime that pyproject.toml declares
 LOWEST := $(shell sed -n 's/^ *"wasmtime>=\([0-9]*\),.*/\1/p' pyproject.toml)
 
