@@ -6,7 +6,7 @@ import contextlib
 import time
 from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
-from typing import Final, Self
+from typing import Self
 
 import httpcore
 
@@ -22,6 +22,7 @@ from fumehood.egress.exchange import (
     reply_headers,
     wire_headers,
 )
+from fumehood.egress.failures import translated
 from fumehood.egress.policy import Grant, Headers, Target
 from fumehood.egress.resolver import Resolver, SystemResolver
 from fumehood.egress.secrets import NO_SECRETS, Secrets
@@ -33,13 +34,9 @@ from fumehood.errors import (
     Error,
     TooMuch,
     TransportError,
-    clip,
 )
 from fumehood.limits import Exchange
 from fumehood.meter import Meter
-
-_TEXT_CAP: Final = 200
-_LOST: Final = ("disconnected", "peer closed", "closed connection")
 
 
 class Client:
@@ -377,29 +374,8 @@ def _entered(operation: Operation) -> Iterator[None]:
     """Around every entry into httpcore: the wire knows the operation, and httpcore's errors
     become ours."""
     token = current.set(operation)
-    host = operation.url.host
     try:
-        yield
-    except Error:
-        raise
-    except (httpcore.ReadError, httpcore.WriteError) as problem:
-        text = _text(problem) or "connection reset"
-        raise TransportError(f"{host}: {text}", kind="reset") from None
-    except httpcore.RemoteProtocolError as problem:
-        text = _text(problem)
-        kind = "reset" if any(word in text for word in _LOST) else "protocol"
-        raise TransportError(f"{host}: {text}", kind=kind) from None
-    except httpcore.ProxyError as problem:
-        raise TransportError(
-            f"the proxy refused {host}: {_text(problem)}", kind="connect"
-        ) from None
-    except Exception as problem:
-        raise TransportError(f"{host}: {type(problem).__name__}", kind="protocol") from problem
+        with translated(operation.url.host):
+            yield
     finally:
         current.reset(token)
-
-
-def _text(problem: Exception) -> str:
-    """The message of an error of httpcore: it may quote what a server sent."""
-    text = str(problem).encode("ascii", "backslashreplace").decode("ascii")
-    return clip("".join(c if c.isprintable() else "?" for c in text), _TEXT_CAP)

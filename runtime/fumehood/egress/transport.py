@@ -126,30 +126,18 @@ class Backend(httpcore.NetworkBackend):
 
     def _addresses(self, grant: Grant, url: URL, operation: Operation) -> list[IPAddress]:
         if url.address is not None:
-            found = [url.address]
-        else:
-            found = self._resolver.resolve(url.host, url.port, operation.connecting)
-        passed: list[IPAddress] = []
-        refused: EgressDenied | None = None
-        for address in found:
-            try:
-                decide_address(grant, url, address)
-            except EgressDenied as denial:
-                refused = refused or denial
-            else:
-                passed.append(address)
-        if refused is not None and not passed:
-            raise refused
-        return passed[:ATTEMPTS]
+            return granted(grant, url, [url.address])
+        found = self._resolver.resolve(url.host, url.port, operation.connecting)
+        return granted(grant, url, found)
 
     @staticmethod
     def _dial(url: URL, addresses: list[IPAddress], operation: Operation) -> socket.socket:
         """Try each address with its share of `connect_time`."""
         problem: Exception = TransportError(f"{url.host} has no address", kind="dns")
         for position, address in enumerate(addresses):
-            share = operation.connecting() / (len(addresses) - position)
+            seconds = operation.connecting() / (len(addresses) - position)
             try:
-                return connect(address, url.port, _share(operation, share))
+                return connect(address, url.port, share(operation, seconds))
             except TransportError as error:
                 operation.connecting()  # the whole time is up: say so instead
                 problem = error
@@ -161,7 +149,24 @@ class Backend(httpcore.NetworkBackend):
         raise problem
 
 
-def _share(operation: Operation, seconds: float) -> Callable[[], float]:
+def granted(grant: Grant, url: URL, found: list[IPAddress]) -> list[IPAddress]:
+    """The addresses that `url` may be dialled at, in order. Raises EgressDenied where all of
+    them are refused."""
+    passed: list[IPAddress] = []
+    refused: EgressDenied | None = None
+    for address in found:
+        try:
+            decide_address(grant, url, address)
+        except EgressDenied as denial:
+            refused = refused or denial
+        else:
+            passed.append(address)
+    if refused is not None and not passed:
+        raise refused
+    return passed[:ATTEMPTS]
+
+
+def share(operation: Operation, seconds: float) -> Callable[[], float]:
     """A check for one attempt among several."""
     until = time.monotonic() + seconds
 

@@ -1,0 +1,42 @@
+"""What the wire's errors mean to a caller: httpcore's exceptions become ours."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Final
+
+import httpcore
+
+from fumehood.errors import Error, TransportError, clip
+
+_TEXT_CAP: Final = 200
+_LOST: Final = ("disconnected", "peer closed", "closed connection")
+
+
+@contextlib.contextmanager
+def translated(host: str) -> Iterator[None]:
+    """Around an exchange with `host`: only our errors, and no `Exception` else, come out."""
+    try:
+        yield
+    except Error:
+        raise
+    except (httpcore.ReadError, httpcore.WriteError) as problem:
+        text = _text(problem) or "connection reset"
+        raise TransportError(f"{host}: {text}", kind="reset") from None
+    except httpcore.RemoteProtocolError as problem:
+        text = _text(problem)
+        kind = "reset" if any(word in text for word in _LOST) else "protocol"
+        raise TransportError(f"{host}: {text}", kind=kind) from None
+    except httpcore.ProxyError as problem:
+        raise TransportError(
+            f"the proxy refused {host}: {_text(problem)}", kind="connect"
+        ) from None
+    except Exception as problem:
+        raise TransportError(f"{host}: {type(problem).__name__}", kind="protocol") from problem
+
+
+def _text(problem: Exception) -> str:
+    """The message of an error of the wire: it may quote what a server sent."""
+    text = str(problem).encode("ascii", "backslashreplace").decode("ascii")
+    return clip("".join(c if c.isprintable() else "?" for c in text), _TEXT_CAP)
