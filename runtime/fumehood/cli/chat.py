@@ -48,7 +48,7 @@ def command(
     offered = inputs.tools(tools) if tools is not None else None
     with open_provider(target, common, model=model, system=system) as provider:
         message = user(*blocks)
-        if common.json or no_stream:
+        if common.json or no_stream or "chat_stream" not in provider.capabilities:
             response = provider.chat([message], tools=offered)
             if not common.json and response.text:
                 output.write_line(response.text)
