@@ -102,7 +102,11 @@ class Reader:
             **{k: v for k, v in os.environ.items() if not k.startswith(("FUMEHOOD", "OPENAI"))},
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
             "OPENAI_API_KEY": "sk-of-the-docs",
+            "HOME": str(folder),
             "XDG_CONFIG_HOME": str(folder / ".config"),
+            "XDG_CACHE_HOME": str(folder / ".cache"),
+            "XDG_DATA_HOME": str(folder / ".data"),
+            "XDG_STATE_HOME": str(folder / ".state"),
             "COLUMNS": "100",
             "NO_COLOR": "1",
         }
