@@ -37,3 +37,6 @@ DROPPED_STREAMS: Final = count(100, 10_000)
 
 FAILING_CALLS: Final = count(10, 10_000)
 """Failing requests of each of eight threads: every caller gets its own error."""
+
+AUDIT_LINES: Final = count(50, 2_000)
+"""Lines that each writer of a shared audit file adds."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from fumehood.errors import Cancelled, Error, Timeout, TooMuch
@@ -18,6 +19,16 @@ _E = TypeVar("_E", bound=Error)
 
 UNLIMITED_FUEL: Final = 1 << 62
 """What a store gets where `Limits.fuel` is None: fuel is then still counted, never reached."""
+MAX_DENIALS: Final = 32
+"""Refusals of one operation that are kept; the others are counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Denial:
+    """A request that was refused, for the audit: a guest may hide a refusal from its caller."""
+
+    reason: str
+    host: str | None
 
 
 class Meter:
@@ -31,6 +42,8 @@ class Meter:
         "_cancel_hooks",
         "cancelled",
         "deadline",
+        "denials",
+        "denials_more",
         "exchanges",
         "fresh",
         "fuel_left",
@@ -67,6 +80,8 @@ class Meter:
         self.memory_peak = 0
         self.fresh = False
         self.exchanges: list[Exchange] = []
+        self.denials: tuple[Denial, ...] = ()
+        self.denials_more = 0
         self.cancelled = False
         self._cancel_hooks: list[Callable[[], None]] | None = None
 
@@ -124,6 +139,13 @@ class Meter:
                 f"more than {self.limits.http_requests} HTTP requests in one operation",
                 limit="http_requests",
             )
+
+    def denied(self, reason: str, host: str | None) -> None:
+        """Keep a refusal for the audit."""
+        if len(self.denials) < MAX_DENIALS:
+            self.denials += (Denial(reason, host),)
+        else:
+            self.denials_more += 1
 
     def log_budget(self, size: int) -> int:
         """How many of `size` bytes of a log line may be written; a line of no budget counts as

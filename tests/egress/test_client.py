@@ -169,8 +169,8 @@ def test_ssrf_spellings_make_no_connection(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(wire.socket.socket, "connect", lambda *a: dialled.append(a))
     resolver = Table(["127.0.0.1"])
     grant = Grant.of(["api.example.com", "*.tenant.example"], ports=[8443])
-    denials: list[EgressDenied] = []
-    with Client(resolver=resolver, on_denied=denials.append) as client:
+    denied = 0
+    with Client(resolver=resolver) as client:
         for url in REFUSED:
             account = meter()
             with pytest.raises(EgressDenied):
@@ -179,9 +179,10 @@ def test_ssrf_spellings_make_no_connection(monkeypatch: pytest.MonkeyPatch) -> N
                 client.stream(HTTPRequest("GET", url), grant, account)
             assert account.exchanges == []
             assert account.http_requests == 0
+            denied += len(account.denials)
     assert dialled == []
     assert resolver.asked == []
-    assert len(denials) == 2 * len(REFUSED) >= 120
+    assert denied == 2 * len(REFUSED) >= 120
 
 
 def test_a_wild_card_does_not_open_private_addresses(monkeypatch: pytest.MonkeyPatch) -> None:

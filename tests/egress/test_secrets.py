@@ -13,7 +13,7 @@ from fumehood.egress.secrets import NO_SECRETS, Secrets, Slot
 from fumehood.egress.tokens import CORE_LENGTH, mint
 from fumehood.errors import ConfigError, EgressDenied, TransportError
 from fumehood.limits import Limits
-from fumehood.meter import Meter
+from fumehood.meter import Denial, Meter
 from tests.egress.servers import Peer, always, chunked, raw, serving
 
 VALUE = "sk-proj-CANARY/0123456789+abc="
@@ -407,15 +407,15 @@ def test_errors_that_quote_the_server_are_scrubbed(client: Client) -> None:
 
 
 def test_a_refused_secret_sends_nothing_and_is_reported() -> None:
-    denials: list[EgressDenied] = []
-    with serving(always()) as server, Client(on_denied=denials.append) as client:
+    account = Meter(Limits())
+    with serving(always()) as server, Client() as client:
         slot = make()
         grant = Grant.of(["127.0.0.1"], ports=[server.port])
         request = HTTPRequest("POST", server.url, (("x-api-key", slot.token),))
         with pytest.raises(EgressDenied) as caught:
-            client.send(request, grant, Meter(Limits()), secrets=Secrets([slot]))
+            client.send(request, grant, account, secrets=Secrets([slot]))
         assert caught.value.reason == "secret"
-        assert denials == [caught.value]
+        assert account.denials == (Denial("secret", "127.0.0.1"),)
         assert server.connections == 0
 
 

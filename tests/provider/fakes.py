@@ -187,6 +187,7 @@ def provider(plugin: FakePlugin, client: FakeClient | None = None, **spec: Any) 
         http_client,
         name=asked.name or "fake",
         ours=False,
+        audit=audit,
     )
     plugin.calls.clear()
     plugin.instances.clear()

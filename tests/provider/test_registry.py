@@ -9,15 +9,11 @@ import pytest
 from fumehood.errors import (
     ClosedError,
     ConfigError,
-    HostError,
     LoadError,
-    ProviderError,
     UsageError,
 )
 from fumehood.limits import Limits
 from fumehood.provider import Provider, Registry, bundled, file
-from fumehood.provider.audit import Audit
-from tests.provider.fakes import FakeClient, provider, split
 
 WAT = "(module)"
 
@@ -170,35 +166,3 @@ def test_bundled_plugins_that_are_damaged_or_not_there(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", bundled.names())
 def test_every_shipped_plugin_is_whole(name: str) -> None:
     assert bundled.read(name).content.startswith(b"\0asm")
-
-
-# -- audit -----------------------------------------------------------------------------------
-
-
-def test_each_call_leaves_a_line(tmp_path: Path) -> None:
-    path = tmp_path / "audit.jsonl"
-    audit = Audit(path)
-    client = FakeClient((200, b"x"), (401, b"y"), (200, [b"a\n"]), (200, [b"a\n"]))
-    one = provider(split(), client, audit=audit)
-    one.chat("prompt")
-    with pytest.raises(ProviderError):
-        one.chat("prompt")
-    list(one.chat_stream("prompt"))
-    one.chat_stream("prompt").close()
-    audit.close()
-    audit.close()
-    lines = [json.loads(line) for line in path.read_text().splitlines()]
-    assert [(line["operation"], line["outcome"]) for line in lines] == [
-        ("chat", "done"), ("chat", "provider"), ("chat_stream", "done"), ("chat_stream", "done"),
-    ]  # fmt: skip
-    assert lines[0]["sha256"] == "ab" * 32
-    assert lines[0]["plugin"] == "fake"
-    assert "prompt" not in path.read_text()
-    assert path.stat().st_mode & 0o077 == 0
-    with pytest.raises(HostError):
-        one.list_models()
-
-
-def test_an_audit_file_that_cannot_be_written(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="audit file"):
-        Registry(audit=tmp_path / "no" / "such" / "folder")

@@ -24,6 +24,7 @@ _COMMANDS: Final = {
     "models": "List the models that a provider offers.",
     "call": "Call one export of a plugin with bytes.",
     "inspect": "Show what a plugin is and what it would be allowed.",
+    "audit": "Check the hash chain of an audit file.",
     "demo": "Run the main job against a stub, then contain hostile guests.",
 }
 

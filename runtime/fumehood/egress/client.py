@@ -43,9 +43,8 @@ class Client:
     """Sends requests of guests. Thread-safe; owns its connections until `close`.
 
     `ca_file` replaces the CA bundle; `proxy` is the operator's (`proxy_private`: networks its
-    name may resolve to); `resolver` is for tests; `on_denied` is told of every refusal (for the
-    audit). The environment (proxies, `.netrc`, CA variables) has no say, and there are no cookies.
-    Raises ConfigError.
+    name may resolve to); `resolver` is for tests. The environment (proxies, `.netrc`, CA
+    variables) has no say, and there are no cookies. Raises ConfigError.
     """
 
     def __init__(
@@ -55,13 +54,11 @@ class Client:
         proxy: str | None = None,
         proxy_private: Iterable[str] = (),
         resolver: Resolver | None = None,
-        on_denied: Callable[[EgressDenied], None] | None = None,
     ) -> None:
         if ca_file is not None:
             tls_context(ca_file)  # a bad file is reported now, not at the first request
         via = Proxy.parse(proxy, proxy_private) if proxy is not None else None
         self._pools = Pools(resolver or SystemResolver(), via, ca_file)
-        self._on_denied = on_denied
 
     def __enter__(self) -> Self:
         return self
@@ -96,7 +93,7 @@ class Client:
         secrets = secrets or NO_SECRETS
         limits = meter.limits
         body = request.body
-        with self._boundary(secrets):
+        with _boundary(secrets, meter):
             target = decide_request(grant, request, limits.request_bytes)
             for left in range(follow, -1, -1):
                 reply = self._whole(target, body, grant, meter, secrets)
@@ -122,12 +119,12 @@ class Client:
         The caller closes the stream. Raises as `send` does; redirects are returned.
         """
         secrets = secrets or NO_SECRETS
-        with self._boundary(secrets):
+        with _boundary(secrets, meter):
             target = decide_request(grant, request, meter.limits.request_bytes)
             exchange = _Exchange(
                 self._pools, target, request.body, grant=grant, meter=meter, secrets=secrets
             )
-            return ResponseStream(exchange, self._boundary, secrets)
+            return ResponseStream(exchange, secrets)
 
     def _whole(
         self, target: Target, body: bytes, grant: Grant, meter: Meter, secrets: Secrets
@@ -143,17 +140,6 @@ class Client:
             rewritten = exchange.coding is not None or len(content) != len(plain)
             headers = reply_headers(exchange.raw_headers, secrets, rewritten=rewritten)
             return HTTPResponse(exchange.status, headers, content, exchange.version)
-
-    @contextlib.contextmanager
-    def _boundary(self, secrets: Secrets) -> Iterator[None]:
-        """Lets only our errors out, scrubbed, and reports refusals."""
-        try:
-            yield
-        except Error as error:
-            secrets.scrub_error(error)
-            if isinstance(error, EgressDenied) and self._on_denied is not None:
-                self._on_denied(error)
-            raise
 
 
 class _Exchange:
@@ -273,11 +259,9 @@ class ResponseStream:
     def __init__(
         self,
         exchange: _Exchange,
-        boundary: Callable[[Secrets], contextlib.AbstractContextManager[None]],
         secrets: Secrets = NO_SECRETS,
     ) -> None:
         self._exchange = exchange
-        self._boundary = boundary
         self._secrets = secrets
         self._scrub = secrets.stream()
         self._body = BoundedStream(exchange.coding, exchange.meter.limits.response_bytes)
@@ -321,7 +305,7 @@ class ResponseStream:
         if self._closed and not self._ended:
             raise ClosedError("the reply is closed")
         try:
-            with self._boundary(self._secrets):
+            with _boundary(self._secrets, self._exchange.meter):
                 while not self._ended:
                     data = self._step()
                     if data:
@@ -367,6 +351,18 @@ class ResponseStream:
                 )
         if pending:
             yield bytes(pending)
+
+
+@contextlib.contextmanager
+def _boundary(secrets: Secrets, meter: Meter) -> Iterator[None]:
+    """Lets only our errors out, scrubbed, and keeps refusals for the audit."""
+    try:
+        yield
+    except Error as error:
+        secrets.scrub_error(error)
+        if isinstance(error, EgressDenied):
+            meter.denied(error.reason, error.host)
+        raise
 
 
 @contextlib.contextmanager

@@ -22,6 +22,7 @@ import yaml
 from fumehood.abi import jsonwire
 from fumehood.errors import ConfigError, ProtocolError
 from fumehood.limits import MIB, Limits, parse_limits
+from fumehood.provider.audit import Settings
 from fumehood.provider.plain import plain
 
 NAMES: Final = tuple(
@@ -32,7 +33,7 @@ NAMES: Final = tuple(
 VARIABLE: Final = "FUMEHOOD_CONFIG"
 MAX_FILE: Final = 4 * MIB
 
-_FILE_KEYS: Final = ("providers", "network", "oci")
+_FILE_KEYS: Final = ("providers", "network", "audit", "oci")
 _ENTRY_KEYS: Final = ("name", "path", "sha256", "config", "secrets", "limits", "grants")
 _GRANT_KEYS: Final = ("private", "ports")
 _NETWORK_KEYS: Final = ("ca_file", "proxy")
@@ -76,6 +77,7 @@ class PluginsFile:
     path: Path | None
     entries: Mapping[str, Entry | ConfigError]
     network: Network = Network()
+    audit: Settings | None = None
 
 
 def find(path: str | os.PathLike[str] | None, variable: str | None) -> Path | None:
@@ -119,6 +121,12 @@ def parse(document: object, path: Path | None) -> PluginsFile:
         problems.append(("oci", "must be a table"))
     folder = (path.parent if path else Path()).absolute()
     network = _network(document.get("network", {}), folder, problems)
+    audit: Settings | None = None
+    if "audit" in document:
+        try:
+            audit = Settings.parse(document["audit"], folder)
+        except ConfigError as error:
+            problems += error.problems
     providers = document.get("providers", [])
     if not isinstance(providers, list):
         problems.append(("providers", "must be an array of tables: [[providers]]"))
@@ -132,7 +140,7 @@ def parse(document: object, path: Path | None) -> PluginsFile:
         if name in entries:
             entry = ConfigError(f"two entries are called {name!r}", problems=[(name, "twice")])
         entries[name] = entry
-    return PluginsFile(path, entries, network)
+    return PluginsFile(path, entries, network, audit)
 
 
 def unknown_keys(table: Mapping[str, Any], known: Iterable[str], where: str) -> list[Problem]:

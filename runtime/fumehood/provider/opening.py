@@ -30,6 +30,7 @@ from fumehood.errors import (
 from fumehood.limits import Limits
 from fumehood.plugin.compiled import CompiledPlugin, read_module
 from fumehood.provider import bundled, hosts, keys, schema
+from fumehood.provider.audit import Audit
 from fumehood.provider.config import Config, Settings
 from fumehood.provider.effects import Op
 from fumehood.provider.failures import call
@@ -118,12 +119,20 @@ def traits_of(compiled: CompiledPlugin, generation: GenerationName | None = None
 
 
 def open_plugin(
-    spec: Spec, compiled: Compiled, traits: Traits, client: AnyClient, *, name: str, ours: bool
+    spec: Spec,
+    compiled: Compiled,
+    traits: Traits,
+    client: AnyClient,
+    *,
+    name: str,
+    ours: bool,
+    audit: Audit | None = None,
 ) -> Opened:
     """Ask a compiled plugin who it is and make it ready.
 
-    One instance answers all questions and is dropped. Raises ConfigError for what the operator
-    wrote, and what the plugin's exports raise.
+    One instance answers all questions and is dropped. A failure gets a line in the audit: it may
+    be a plugin that asks for a key and names the host to send it to. Raises ConfigError for what
+    the operator wrote, and what the plugin's exports raise.
     """
     host = Host(name, compiled, client, spec.limits, config=keys.guest_config())
     session = Session(host, "open")
@@ -165,6 +174,8 @@ def open_plugin(
         session.run(check_config(opened, cfg))
         return opened
     except Error as error:
+        if audit is not None:
+            session.record(audit, error)
         raise session.sign(error) from error.__cause__
     finally:
         session.close()

@@ -332,7 +332,7 @@ class Provider:
         if kept is not None:
             kept.instance.close()
         if self._audit is not None:
-            self._audit.write(session.receipt(), error)
+            session.record(self._audit, error)
 
     def _advised(self, error: Error) -> Error:
         """A refused key gets the line that would set one."""
@@ -364,6 +364,7 @@ def open_spec(
             client or own,  # type: ignore[arg-type]  # one of them is there
             name=spec.name or compiled.name,
             ours=ours,
+            audit=audit,
         )
     except BaseException:
         if own is not None:

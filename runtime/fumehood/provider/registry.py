@@ -5,13 +5,15 @@ from __future__ import annotations
 import difflib
 import os
 import threading
+from collections.abc import Mapping
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from fumehood.errors import ClosedError, ConfigError
 from fumehood.limits import Limits
 from fumehood.provider import bundled, file, keys
-from fumehood.provider.audit import Audit
+from fumehood.provider.audit import Audit, Settings
 from fumehood.provider.file import Entry, PluginsFile
 from fumehood.provider.opening import Spec, make_client
 from fumehood.provider.provider import Provider, open_spec
@@ -30,18 +32,20 @@ class Registry:
         path: str | os.PathLike[str] | None = None,
         *,
         ceiling: Limits = Limits(),  # noqa: B008 - frozen
-        audit: str | os.PathLike[str] | None = None,
+        audit: str | os.PathLike[str] | Mapping[str, Any] | None = None,
     ) -> None:
         """Read `path`; None: $FUMEHOOD_CONFIG, ./plugins.toml (`providers.*` too), the platform's
         config folder. `ceiling` is what no entry can go beyond. `audit` is a file that gets one
-        JSON line for each call.
+        JSON line for each call, or a table of `path` and `sync`, as the file's own `audit` is,
+        which it replaces.
 
         Raises ConfigError for what concerns the file as a whole.
         """
         found = file.find(path, keys.config_variable(file.VARIABLE))
         self._file = file.read(found) if found is not None else PluginsFile(None, {})
         self._ceiling = ceiling
-        self._audit = Audit(audit) if audit is not None else None
+        chosen = self._file.audit if audit is None else Settings.parse(audit, Path.cwd())
+        self._audit = Audit(chosen) if chosen is not None else None
         self._lock = threading.Lock()
         self._client: Client | None = None
         self._closed = False

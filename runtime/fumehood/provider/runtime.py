@@ -30,6 +30,7 @@ from fumehood.imports.vars import VarStore
 from fumehood.limits import Limits, Receipt
 from fumehood.meter import Meter
 from fumehood.provider import effects
+from fumehood.provider.audit import Audit, Granted
 from fumehood.provider.effects import Effect, Emit, Head, Op, Ready
 from fumehood.provider.worker import Worker
 
@@ -210,6 +211,12 @@ class Session:
         if isinstance(error, ProviderError) and secrets.given:
             error.raw = _scrubbed(error.raw, secrets)
         return error
+
+    def record(self, audit: Audit, error: Error | None) -> None:
+        """Write the operation's line. Raises HostError where it cannot be written."""
+        meter = self.meter
+        granted = Granted.of(self._host.grant, self._host.secrets)
+        audit.write(meter.receipt(), error, granted, meter.denials, meter.denials_more)
 
     def fail(self) -> None:
         """The operation failed: its instance is not used again."""

@@ -1,0 +1,410 @@
+"""The audit file: a line a call, chained, shared by threads and processes, without secrets."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fumehood.egress.policy import Grant
+from fumehood.errors import (
+    ConfigError,
+    EgressDenied,
+    HostError,
+    ProviderError,
+    Timeout,
+    TransportError,
+)
+from fumehood.limits import Exchange, Limits, Receipt
+from fumehood.meter import MAX_DENIALS, Denial, Meter
+from fumehood.provider import Registry, audit, chain
+from fumehood.provider.audit import Audit, Granted, Settings, check
+from tests.counts import AUDIT_LINES
+from tests.provider.fakes import FakeClient, provider, split
+
+RECEIPT = Receipt(
+    "fake", "ab" * 32, "chat", 12, 0.5, 0.25, 65536, 3, 0, True,
+    [Exchange("POST", "api.example.com", 443, 200, 10, 20, 0.1)],
+)  # fmt: skip
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "audit.jsonl"
+
+
+def opened(path: Path, sync: float | None = None) -> Audit:
+    return Audit(Settings(path, sync))
+
+
+def lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_each_call_leaves_a_line(path: Path) -> None:
+    trail = opened(path)
+    client = FakeClient((200, b"x"), (401, b"y"), (200, [b"a\n"]), (200, [b"a\n"]))
+    one = provider(split(), client, audit=trail)
+    one.chat("prompt")
+    with pytest.raises(ProviderError):
+        one.chat("prompt")
+    list(one.chat_stream("prompt"))
+    one.chat_stream("prompt").close()
+    trail.close()
+    trail.close()
+    found = lines(path)
+    assert [(line["seq"], line["operation"], line["outcome"]) for line in found] == [
+        (1, "chat", "done"), (2, "chat", "provider"),
+        (3, "chat_stream", "done"), (4, "chat_stream", "done"),
+    ]  # fmt: skip
+    assert found[0]["sha256"] == "ab" * 32
+    assert found[0]["plugin"] == "fake"
+    assert found[0]["grants"] == {
+        "hosts": ["https://api.example.com:443"], "ports": [], "private": [],
+    }  # fmt: skip
+    assert found[1]["detail"] == 401
+    assert "prompt" not in path.read_text()
+    assert path.stat().st_mode & 0o077 == 0
+    assert check(path).problems == ()
+    with pytest.raises(HostError):
+        one.list_models()
+
+
+def test_what_a_line_says(path: Path) -> None:
+    grant = Grant.of(
+        ["*.example.com/v1", "127.*", "[::1]:8080", "*"],
+        base_url="https://user.example.com/secret-path/",
+        ports=[8443],
+        private=["10.0.0.0/8"],
+    )
+    trail = opened(path)
+    denied = [Denial("secret", "evil.example"), Denial("url", None)]
+    trail.write(RECEIPT, None, Granted.of(grant, audit.NO_SECRETS), denied, 7)
+    trail.write(RECEIPT, None, Granted.of(Grant.extism(["a*"]), audit.NO_SECRETS))
+    first, second = lines(path)
+    assert first["grants"] == {
+        "hosts": [
+            "*.example.com", "127.*", "[::1]:8080", "*", "https://user.example.com:443",
+        ],
+        "ports": [8443],
+        "private": ["10.0.0.0/8"],
+    }  # fmt: skip
+    assert second["grants"] == {"hosts": ["a*"], "ports": "any", "private": []}
+    assert first["denied"] == [
+        {"reason": "secret", "host": "evil.example"}, {"reason": "url", "host": None},
+    ]  # fmt: skip
+    assert first["denied_more"] == 7
+    assert "denied" not in second
+    assert (first["sent"], first["received"], first["fuel"]) == (10, 20, 12)
+    assert first["http"][0]["host"] == "api.example.com"
+    assert first["time"].endswith("+00:00")
+    assert "secret-path" not in path.read_text()
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome", "detail"),
+    [
+        (EgressDenied("no", reason="secret", host="h"), "egress_denied", "secret"),
+        (Timeout("late", limit="deadline"), "timeout", "deadline"),
+        (TransportError("gone", kind="reset"), "transport", "reset"),
+        (ConfigError("wrong"), "config", None),
+    ],
+)
+def test_outcomes(path: Path, error: Any, outcome: str, detail: str | None) -> None:
+    opened(path).write(RECEIPT, error)
+    (line,) = lines(path)
+    assert line["outcome"] == outcome
+    assert line.get("detail") == detail
+    assert error.message not in path.read_text().replace(outcome, "")
+
+
+def test_a_plugin_that_chooses_key_and_host_is_recorded(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SOME_TOKEN", "canary-0123456789")
+    trail = opened(path)
+    with pytest.raises(ConfigError, match="only the plugin named"):
+        provider(split(api_key_name=lambda *_: b"SOME_TOKEN"), FakeClient(), audit=trail)
+    (line,) = lines(path)
+    assert (line["operation"], line["outcome"]) == ("open", "config")
+    assert "canary" not in path.read_text()
+
+
+def test_a_key_that_the_plugin_holds_is_said_in_each_line(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("THE_JWT", "canary-0123456789")
+    one = provider(
+        split(),
+        FakeClient((200, b"x")),
+        audit=opened(path),
+        config={"model": "m", "base_url": "https://api.example.com/"},
+        secrets={"api_key": {"from": "env:THE_JWT", "slot": False}},
+    )
+    one.chat("hi")
+    assert lines(path)[0]["secrets_given"] == ["api_key"]
+
+
+def test_secrets_are_scrubbed_wherever_a_guest_put_them(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("THE_KEY", "canary0123456789")
+    one = provider(
+        split(),
+        FakeClient(),
+        config={"model": "m", "base_url": "https://api.example.com/"},
+        secrets={"api_key": {"from": "env:THE_KEY"}},
+    )
+    secrets = one._opened.host.secrets
+    granted = Granted.of(one._opened.host.grant, secrets)
+    trail = opened(path)
+    trail.write(RECEIPT, None, granted, [Denial("host", "canary0123456789.evil.example")])
+    assert "canary" not in path.read_text()
+    assert check(path).problems == ()
+
+
+def test_refusals_are_kept_up_to_a_number() -> None:
+    account = Meter(Limits())
+    for turn in range(MAX_DENIALS + 5):
+        account.denied("host", f"h{turn}")
+    assert len(account.denials) == MAX_DENIALS
+    assert account.denials_more == 5
+
+
+# -- the file ----------------------------------------------------------------------------------
+
+
+def test_several_audits_of_one_file_make_one_chain(path: Path) -> None:
+    for turn in range(6):
+        trail = opened(path, None if turn % 2 else 0.0)
+        trail.write(RECEIPT, None)
+        trail.close()
+    assert [line["seq"] for line in lines(path)] == [1, 2, 3, 4, 5, 6]
+    assert check(path) == chain.Report(6, lines(path)[-1]["hash"], ())
+
+
+def test_threads_share_an_audit(path: Path) -> None:
+    trail = opened(path)
+    count = AUDIT_LINES
+
+    def work() -> None:
+        for _ in range(count):
+            trail.write(RECEIPT, None)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    report = check(path)
+    assert (report.lines, report.problems) == (4 * count, ())
+
+
+_WRITER = """
+import sys
+from pathlib import Path
+from fumehood.limits import Receipt
+from fumehood.provider.audit import Audit, Settings
+trail = Audit(Settings(Path(sys.argv[1])))
+receipt = Receipt(sys.argv[2], "ab" * 32, "chat", 1, 0.1, 0.1, 1, 1, 0, True)
+print("ready", flush=True)
+sys.stdin.readline()
+for _ in range(int(sys.argv[3])):
+    trail.write(receipt, None)
+"""
+
+
+def test_processes_share_a_file(path: Path) -> None:
+    writers = [
+        subprocess.Popen(
+            [sys.executable, "-c", _WRITER, str(path), name, str(AUDIT_LINES)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        for name in ("one", "two", "three")
+    ]
+    for writer in writers:
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == b"ready\n"
+    for writer in writers:
+        assert writer.stdin is not None
+        writer.stdin.write(b"go\n")
+        writer.stdin.flush()
+    assert [writer.communicate()[0] for writer in writers] == [b"", b"", b""]
+    assert [writer.returncode for writer in writers] == [0, 0, 0]
+    report = check(path)
+    assert (report.lines, report.problems) == (3 * AUDIT_LINES, ())
+    names = [line["plugin"] for line in lines(path)]
+    assert {name: names.count(name) for name in set(names)} == dict.fromkeys(
+        ("one", "two", "three"), AUDIT_LINES
+    )
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_forked_child_goes_on_with_the_chain(path: Path) -> None:
+    trail = opened(path)
+    trail.write(RECEIPT, None)
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            trail.write(RECEIPT, None)
+            code = 0
+        finally:
+            os._exit(code)
+    assert os.waitpid(pid, 0)[1] == 0
+    trail.write(RECEIPT, None)
+    assert (check(path).lines, check(path).problems) == (3, ())
+
+
+@pytest.mark.parametrize("torn", [b'{"seq":2,"plug', b"{", b'{"seq":2,"prev":"00'])
+def test_after_a_torn_line_the_chain_goes_on_and_the_tear_is_reported(
+    path: Path, torn: bytes
+) -> None:
+    opened(path).write(RECEIPT, None)
+    path.write_bytes(path.read_bytes() + torn)
+    assert check(path).problems == ((2, "is not complete"),)
+    opened(path).write(RECEIPT, None)
+    assert check(path).problems == ((2, "is not an audit line"),)
+    assert json.loads(path.read_text().splitlines()[2])["seq"] == 2
+
+
+def test_a_torn_first_line(path: Path) -> None:
+    path.write_bytes(b'{"seq":1,')
+    opened(path).write(RECEIPT, None)
+    assert check(path).problems == ((1, "is not an audit line"),)
+
+
+def test_a_long_last_line_is_found(path: Path) -> None:
+    trail = opened(path)
+    many = [Exchange("POST", f"h{n}.example.com", 443, 200, 1, 1, 0.1) for n in range(2000)]
+    trail.write(Receipt(*RECEIPT.to_dict().values()), None)
+    for _ in range(3):
+        trail.write(Receipt(*[*RECEIPT.to_dict().values()][:-1], many), None)
+    assert path.stat().st_size > 10 * audit._BLOCK
+    assert [line["seq"] for line in lines(path)] == [1, 2, 3, 4]
+    assert check(path).problems == ()
+
+
+@pytest.mark.parametrize("content", ["hello\n", "\n", '{"outcome":"done"}\n', "a\n" * 50_000])
+def test_a_file_of_something_else_is_not_written_to(path: Path, content: str) -> None:
+    path.write_text(content)
+    with pytest.raises(ConfigError, match="not an audit line"):
+        opened(path)
+    assert path.read_text() == content
+
+
+def test_what_cannot_be_written(tmp_path: Path) -> None:
+    for place in (tmp_path / "no" / "such" / "folder", tmp_path, Path(os.devnull)):
+        with pytest.raises(ConfigError, match="audit file"):
+            opened(place)
+        with pytest.raises(ConfigError, match="audit file"):
+            Registry(audit=place)
+        with pytest.raises(ConfigError, match=r"is not a file|audit file"):
+            check(place)
+
+
+def test_a_full_disk_fails_the_call_and_leaves_no_half_line(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trail = opened(path)
+    trail.write(RECEIPT, None)
+    whole = path.read_bytes()
+    write = os.write
+
+    def half(fd: int, data: bytes) -> int:
+        if len(data) < 100:
+            raise OSError(28, "No space left on device")
+        return write(fd, bytes(data)[: len(data) - 50])
+
+    monkeypatch.setattr(audit.os, "write", half)
+    with pytest.raises(HostError, match="No space left"):
+        trail.write(RECEIPT, None)
+    monkeypatch.undo()
+    assert path.read_bytes() == whole
+    trail.write(RECEIPT, None)
+    assert check(path).problems == ()
+
+
+def test_a_lock_that_is_not_given_back(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trail = opened(path)
+    monkeypatch.setattr(audit, "PATIENCE", 0.02)
+    fd = os.open(path, os.O_RDWR)
+    try:
+        with audit.locked(fd, 1.0), pytest.raises(HostError, match="another process"):
+            trail.write(RECEIPT, None)
+    finally:
+        os.close(fd)
+    trail.write(RECEIPT, None)
+
+
+# -- when it is forced to the disk ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("sync", "forced"), [(None, [0, 0, 0]), (0.0, [1, 1, 1]), (60.0, [0, 0, 1])]
+)
+def test_sync(
+    path: Path, monkeypatch: pytest.MonkeyPatch, sync: float | None, forced: list[int]
+) -> None:
+    trail = opened(path, sync)
+    calls: list[int] = []
+    monkeypatch.setattr(audit.os, "fsync", calls.append)
+    seen: list[int] = []
+    for end in (False, False, True):
+        before = len(calls)
+        if not end:
+            trail.write(RECEIPT, None)
+        elif sync == 0.0:
+            trail.write(RECEIPT, None)
+            trail.close()
+        else:
+            trail.close()
+        seen.append(len(calls) - before)
+    assert seen == forced
+
+
+def test_the_audit_of_a_file(tmp_path: Path) -> None:
+    config = tmp_path / "plugins.toml"
+    for text, sync in (
+        ('audit = "a.jsonl"', None),
+        ('[audit]\npath = "a.jsonl"\nsync = "always"', 0.0),
+        ('[audit]\npath = "a.jsonl"\nsync = "5s"', 5.0),
+        ('[audit]\npath = "a.jsonl"\nsync = "never"', None),
+    ):
+        config.write_text(text)
+        registry = Registry(config)
+        assert registry._audit is not None
+        assert registry._audit._settings == Settings(tmp_path / "a.jsonl", sync)
+        registry.close()
+    with Registry(config, audit={"path": str(tmp_path / "b.jsonl"), "sync": 3}) as registry:
+        assert registry._audit is not None
+        assert registry._audit._settings == Settings(tmp_path / "b.jsonl", 3.0)
+    config.write_text("")
+    with Registry(config) as registry:
+        assert registry._audit is None
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ("audit = 3", "audit.path"),
+        ('audit = ""', "audit.path"),
+        ("[audit]", "audit.path"),
+        ('[audit]\npath = "a"\nsync = "sometimes"', "audit.sync"),
+        ('[audit]\npath = "a"\nhead = "x"', "audit.head"),
+    ],
+)
+def test_an_audit_that_cannot_be_used(tmp_path: Path, text: str, key: str) -> None:
+    config = tmp_path / "plugins.toml"
+    config.write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        Registry(config)
+    assert key in [where for where, _ in caught.value.problems]
