@@ -1,0 +1,111 @@
+"""Documents of the boundary: requests and replies with their bodies as arrays of decimals (provider-abi.md §3.1)."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+from fumehood_pdk import _host, _json
+from fumehood_pdk._errors import ProviderError
+from fumehood_pdk._http import Headers, HTTPRequest, HTTPResponse
+
+_VERSIONS: Final = frozenset({"HTTP/0.9", "HTTP/1.0", "HTTP/1.1", "HTTP/2.0", "HTTP/3.0"})
+_NAME: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+
+
+def encode_request(request: HTTPRequest) -> bytes:
+    """`{"req":{"head":…,"body":[…]}}`. ProviderError for what cannot be sent."""
+    request = request.checked()
+    head = {
+        "method": request.method,
+        "uri": request.url,
+        "headers": request.headers,
+        "version": "HTTP/1.1",
+    }
+    return b'{"req":{"head":%b,"body":[%b]}}' % (_json.dumps(head), _host.decimals(request.body))
+
+
+class Taken:
+    """Bytes that `read` took out of a document before it was parsed."""
+
+    __slots__ = ("data",)
+
+    def __init__(self) -> None:
+        self.data: bytes | None = None
+
+
+_MARK: Final = "\0taken"
+
+
+def read(export: str, data: bytes, array: str | None = None) -> tuple[dict[str, Any], Taken]:
+    """The input of `export`, an object. With `array`, the last array of that name is taken out if it holds bytes, and
+    the value there is a mark that `bytes_of` knows: a body is then never a list of a million numbers.
+
+    Raises ProviderError (`json_error`).
+    """
+    taken = Taken()
+    document: Any = None
+    try:
+        if array is not None:
+            key = b'"%b":[' % array.encode()
+            at = data.rfind(key)
+            found = _host.from_decimals(data, at + len(key)) if at >= 0 else None
+            if found is not None:
+                taken.data, end = found
+                head, rest = data[: at + len(key) - 1], data[end + 1 :]
+                document = _json.loads(b'%b"\\u0000taken"%b' % (head, rest))
+        if document is None:
+            document = _json.loads(data)
+    except ValueError as problem:
+        raise ProviderError.json_error(f"input of {export}: {problem}") from None
+    if not isinstance(document, dict):
+        raise ProviderError.json_error(f"input of {export}: not an object")
+    return document, taken
+
+
+class NotTaken(Exception):
+    """The array that `read` took was another one than the one wanted: read again without."""
+
+
+def bytes_of(value: Any, taken: Taken, what: str) -> bytes:
+    """The bytes of an array value. Raises NotTaken, or ValueError for what is no array of bytes."""
+    if value == _MARK and taken.data is not None:
+        return taken.data
+    if taken.data is not None:
+        raise NotTaken
+    if not isinstance(value, list) or any(type(item) is not int for item in value):
+        raise ValueError(f"{what} must be an array of bytes")
+    return bytes(value)
+
+
+def response(document: dict[str, Any], taken: Taken) -> HTTPResponse:
+    """The reply in `document["resp"]["resp"]`. Raises NotTaken, or ValueError saying what is wrong."""
+    outer = document.get("resp")
+    reply = outer.get("resp") if isinstance(outer, dict) else None
+    if not isinstance(reply, dict) or reply.keys() != {"head", "body"} or not isinstance(reply["head"], dict):
+        raise ValueError('resp must be {"resp": {"head": …, "body": …}}')
+    head = reply["head"]
+    status, headers = head.get("status"), head.get("headers")
+    if type(status) is not int or not 100 <= status <= 999:
+        raise ValueError(f"{status!r} is no HTTP status")
+    if head.get("version") not in _VERSIONS:
+        raise ValueError(f"{head.get('version')!r} is no HTTP version")
+    if not isinstance(headers, dict):
+        raise ValueError("headers must be an object")
+    body = bytes_of(reply["body"], taken, "body")
+    return HTTPResponse(status, Headers(_headers(headers)), body)
+
+
+def _headers(raw: dict[str, Any]) -> dict[str, str | list[str]]:
+    headers: dict[str, str | list[str]] = {}
+    for name, value in raw.items():
+        values = [value] if isinstance(value, str) else value
+        if not _NAME.match(name):
+            raise ValueError(f"{name!r} is no header name")
+        if not isinstance(values, list) or not values or not all(isinstance(one, str) for one in values):
+            raise ValueError(f"header {name!r} must be a string or a list of strings")
+        if any(_CONTROL.search(one) for one in values):
+            raise ValueError(f"header {name!r} holds control characters")
+        headers[name.lower()] = values
+    return headers
