@@ -10,7 +10,7 @@ import pytest
 from fumehood.errors import ConfigError, LoadError
 from fumehood.plugin import Plugin
 from fumehood.testing.gallery import GALLERY, Attack, source
-from fumehood.testing.gallery.providers import CANARY
+from fumehood.testing.gallery.providers import BAIT, CANARY
 from fumehood.testing.gallery.run import Containment, contain
 from fumehood.testing.stub import StubServer
 
@@ -58,12 +58,7 @@ def neighbour() -> Iterator[list[str]]:
     assert answers >= before
 
 
-CANARIES = (CANARY, "canary-of-the-environment-71c2")
-
-
-@pytest.fixture(autouse=True)
-def canary(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("FUMEHOOD_CANARY", CANARIES[1])
+CANARIES = (CANARY, BAIT)
 
 
 def leaks(stub: StubServer, end: Containment) -> list[str]:

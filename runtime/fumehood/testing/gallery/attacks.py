@@ -53,6 +53,7 @@ class Attack:
     output that proves that nothing was reached. `detail` maps attributes of the error (`limit`,
     `reason`, `status`, …) to their values. `limits` replaces fields of `LIMITS`. With `chat` the
     guest is opened as a provider and asked for a chat; `fill` are then the texts that stand in it.
+    `environ` is in the process's environment while the row runs: bait.
     """
 
     name: str
@@ -70,6 +71,7 @@ class Attack:
     export: str = "run"
     chat: bool = False
     fill: Mapping[str, str] = field(default_factory=dict)
+    environ: Mapping[str, str] = field(default_factory=dict)
 
     def source(self, stub_url: str = "") -> str:
         """The guest's text, ready to be loaded; `stub_url` takes the place of `STUB`."""

@@ -10,6 +10,9 @@ from fumehood.testing.gallery.attacks import HARMLESS, STUB, Attack
 CANARY: Final = "sk-canary-5f3a91c07be2"
 """The operator's key in every row below; no byte of it may reach anything but its one header."""
 
+BAIT: Final = "canary-of-the-environment-71c2"
+"""A key of the operator's that has nothing to do with the plugin."""
+
 KEYS: Final = "A key goes to the operator's host, in its header, and nowhere else."
 MEETING: Final = "A variable and a host that only the plugin named never meet."
 ANSWERS: Final = "An answer that the ABI does not allow is a typed error."
@@ -107,6 +110,7 @@ MEETINGS: Final = (
         "ConfigError",
         guest="provider",
         chat=True,
+        environ={"FUMEHOOD_CANARY": BAIT},
         fill={
             "base_url": "https://attacker.example/v1/",
             "variable": "FUMEHOOD_CANARY",

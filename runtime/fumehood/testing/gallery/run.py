@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from fumehood import errors
@@ -55,7 +58,8 @@ def contain(attack: Attack, stub_url: str | None = None) -> Containment:
     outcome = _Outcome()
     started = time.perf_counter()
     try:
-        (_chat if attack.chat else _call)(attack, url, config, outcome)
+        with _environment(attack.environ):
+            (_chat if attack.chat else _call)(attack, url, config, outcome)
     except errors.Error as raised:
         outcome.error, outcome.receipt = raised, raised.receipt
     ended = outcome.ended or time.perf_counter()
@@ -68,6 +72,20 @@ def contain(attack: Attack, stub_url: str | None = None) -> Containment:
         outcome.receipt,
         why,
     )
+
+
+@contextmanager
+def _environment(bait: Mapping[str, str]) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in bait}
+    os.environ.update(bait)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 @dataclass(slots=True)

@@ -10,7 +10,7 @@ from typing import Final
 
 from fumehood.limits import MIB
 from fumehood.testing.gallery.attacks import HARMLESS, STUB, Attack
-from fumehood.testing.gallery.providers import PROVIDERS
+from fumehood.testing.gallery.providers import BAIT, PROVIDERS
 from fumehood.testing.gallery.spellings import SPELLINGS
 
 
@@ -173,6 +173,7 @@ _REACH: Final = (
         HARMLESS,
         answer=b"0" * 5,
         config={"model": "m"},
+        environ={"FUMEHOOD_CANARY": BAIT},
     ),
     Attack("environment", "environment, files", NOTHING, HARMLESS, answer=b"0" * 6),
     Attack("files", "environment, files", NOTHING, HARMLESS, answer=b"0" * 24),
