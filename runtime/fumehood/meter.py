@@ -10,13 +10,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import Final, Protocol, TypeVar
 
 from fumehood.errors import Cancelled, Error, Timeout, TooMuch
 from fumehood.limits import Exchange, Limits, Receipt
 
 _E = TypeVar("_E", bound=Error)
 
+_now: Final = time.monotonic
 UNLIMITED_FUEL: Final = 1 << 62
 """What a store gets where `Limits.fuel` is None: fuel is then still counted, never reached."""
 MAX_DENIALS: Final = 32
@@ -31,6 +32,14 @@ class Denial:
     host: str | None
 
 
+class Measured(Protocol):
+    """What a receipt asks about memory."""
+
+    def note_peak(self, meter: Meter) -> None:
+        """Raise `meter.memory_peak` to what is in use, if `meter` is of the last call."""
+        ...
+
+
 class Meter:
     """Counts one operation against its `Limits`.
 
@@ -38,52 +47,42 @@ class Meter:
     as sandbox calls end.
     """
 
-    __slots__ = (
-        "_cancel_hooks",
-        "cancelled",
-        "deadline",
-        "denials",
-        "denials_more",
-        "exchanges",
-        "fresh",
-        "fuel_left",
-        "guest_time_left",
-        "host_calls",
-        "http_requests",
-        "limits",
-        "log_bytes",
-        "log_dropped",
-        "log_lines",
-        "memory_peak",
-        "operation",
-        "plugin",
-        "sha256",
-        "started",
-    )
+    # Counters start as class attributes: a meter is made for every call of a plugin, and most calls
+    # touch none of them (0.40 → 0.2 µs).
+    host_calls = 0
+    http_requests = 0
+    log_bytes = 0
+    log_lines = 0
+    log_dropped = 0
+    memory_peak = 0
+    fresh = False
+    cancelled = False
+    denials: tuple[Denial, ...] = ()
+    denials_more = 0
+    source: Measured | None = None
+    """The sandbox of the last call: knows the memory it uses."""
+    _exchanges: list[Exchange] | None = None
+    _cancel_hooks: list[Callable[[], None]] | None = None
 
     def __init__(
-        self, limits: Limits, *, plugin: str = "plugin", sha256: str = "", operation: str = "call"
+        self, limits: Limits, plugin: str = "plugin", sha256: str = "", operation: str = "call"
     ) -> None:
         self.limits = limits
         self.plugin = plugin
         self.sha256 = sha256
         self.operation = operation
-        self.started = time.monotonic()
+        self.started = _now()
         self.deadline = self.started + limits.deadline
-        self.fuel_left = UNLIMITED_FUEL if limits.fuel is None else limits.fuel
+        fuel = limits.fuel
+        self.fuel_left = UNLIMITED_FUEL if fuel is None else fuel
         self.guest_time_left = limits.guest_time
-        self.host_calls = 0
-        self.http_requests = 0
-        self.log_bytes = 0
-        self.log_lines = 0
-        self.log_dropped = 0
-        self.memory_peak = 0
-        self.fresh = False
-        self.exchanges: list[Exchange] = []
-        self.denials: tuple[Denial, ...] = ()
-        self.denials_more = 0
-        self.cancelled = False
-        self._cancel_hooks: list[Callable[[], None]] | None = None
+
+    @property
+    def exchanges(self) -> list[Exchange]:
+        """The HTTP exchanges of the operation, in order."""
+        if self._exchanges is None:
+            self._exchanges = []
+        return self._exchanges
 
     # -- time and cancellation ------------------------------------------------------------
 
@@ -164,6 +163,8 @@ class Meter:
 
     def receipt(self) -> Receipt:
         """What the operation used so far."""
+        if self.source is not None:
+            self.source.note_peak(self)
         budget = UNLIMITED_FUEL if self.limits.fuel is None else self.limits.fuel
         return Receipt(
             plugin=self.plugin,

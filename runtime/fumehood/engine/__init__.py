@@ -2,13 +2,14 @@
 
 from fumehood.engine.hostcall import HostCall, HostImport
 from fumehood.engine.module import CompiledModule, ExportInfo, ImportInfo, load_module
-from fumehood.engine.sandbox import ExitRequest, Sandbox
+from fumehood.engine.sandbox import ExitRequest, GoneError, Sandbox
 from fumehood.engine.template import NamedModule, Preopen, Template, signature
 
 __all__ = [
     "CompiledModule",
     "ExitRequest",
     "ExportInfo",
+    "GoneError",
     "HostCall",
     "HostImport",
     "ImportInfo",

@@ -28,6 +28,7 @@ os.register_at_fork(after_in_child=_after_fork)
 Handler = Callable[[int, Any], Any]
 _swap: Final[Callable[[int, Handler], Any]] = _signal.signal
 _current: Final = _signal.getsignal
+_ident: Final = threading.get_ident
 
 
 class Interrupts:
@@ -47,21 +48,19 @@ class Interrupts:
 
         `signal.signal` itself costs 5.4 µs for its enum; the C function below it 0.17.
         """
-        if threading.get_ident() != _main:
+        if _ident() != _main:
             return False
         old = _current(SIGINT)
         if not callable(old):  # ignored, default, or not Python's: then nothing is raised here
             return False
-        self.pending = None
         self._old = old
         _swap(SIGINT, self._note)
         return True
 
     def disarm(self) -> None:
         """Give SIGINT back; what came meanwhile is in `pending`."""
-        if self._old is not None:
-            _swap(SIGINT, self._old)
-            self._old = None
+        _swap(SIGINT, self._old)  # type: ignore[arg-type]  # set by `arm`
+        self._old = None
 
     def _on_signal(self, signum: int, frame: Any) -> None:
         old = self._old

@@ -68,8 +68,16 @@ def kernel_module(page_count: int) -> int:
     Compiled once per size and process and never freed: a handful of limits are in use at a time.
     """
     text = resources.files("fumehood.engine").joinpath("kernel.wat").read_text("utf-8")
-    meta = page_count // 2 + 1
-    text = text.replace("{PAGES}", str(page_count)).replace("{META_PAGES}", str(meta))
+    size = page_count * PAGE
+    values = {
+        "PAGES": page_count,
+        "META_PAGES": page_count // 2 + 1,
+        "SIZE": size,
+        "LAST_U8": size - 66,
+        "LAST_U64": size - 73,
+    }
+    for name, value in values.items():
+        text = text.replace(f"{{{name}}}", str(value))
     binary = native.wat2wasm(text.encode())
     if isinstance(binary, native.Failure):
         raise HostError(f"the kernel does not assemble: {binary.root()}")

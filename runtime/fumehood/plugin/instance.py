@@ -6,7 +6,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Final
 
-from fumehood.engine import Sandbox, Template
+from fumehood.engine import GoneError, Sandbox, Template
 from fumehood.errors import ClosedError, ReentryError
 from fumehood.imports import Services
 from fumehood.limits import Limits
@@ -65,14 +65,15 @@ class Instance:
                 sandbox = self._make(meter)
             try:
                 output = sandbox.call(export, data, meter, context)
-            except ClosedError:
+            except GoneError:
                 if self._closed or not self._renew:
                     raise
                 continue  # another thread's call ended this sandbox while we waited for it
-            finally:
+            except BaseException:
                 if sandbox.dead:
                     self._discard(sandbox)
-            if self._renew and export == COMMAND:
+                raise
+            if sandbox.dead or (self._renew and export == COMMAND):
                 self._discard(sandbox)
             return output
 

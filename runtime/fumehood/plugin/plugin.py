@@ -38,7 +38,8 @@ class Plugin:
     (extism-abi.md §3.1). `config`, `allowed_hosts` and `allowed_paths` are added to what the
     manifest says. Every limit is finite by default; a manifest may only lower explicit `limits`.
     Calls from several threads are serialised. A `source` that is compiled already brings its own
-    functions, WASI and folders. `log` and `response_headers` are for faces over this class.
+    functions, WASI and folders. With `response_headers` guests may read reply headers (§3.5);
+    `log` replaces the log under `fumehood.plugin`.
 
     Raises ManifestError for a manifest, LoadError for a module that cannot be used.
     """
@@ -55,7 +56,7 @@ class Plugin:
         limits: Limits | None = None,
         name: str | None = None,
         log: PluginLog | None = None,
-        response_headers: bool = True,
+        response_headers: bool = False,
     ) -> None:
         self._client: Client | None = None
         self._meter: Meter | None = None
@@ -78,6 +79,8 @@ class Plugin:
                 ),
                 True,
             )
+        self.sha256 = self._compiled.sha256
+        """Of the main module, in hex."""
         self.limits = effective_limits(manifest, limits)
         hosts = [*(manifest.allowed_hosts or ()), *allowed_hosts]
         self._services = Services(
@@ -115,21 +118,16 @@ class Plugin:
         `fumehood.errors`, each with its receipt; after a trap, timeout, cancellation or exit the
         next call starts with a fresh instance, vars and config kept.
         """
+        if data.__class__ is not bytes:
+            data = _as_bytes(data)
         if self._closed:
             raise ClosedError("the plugin is closed", plugin=self.name)
-        if isinstance(data, str):
-            try:
-                data = data.encode()
-            except UnicodeEncodeError as problem:
-                raise UsageError("the input holds a lone surrogate: not text") from problem
-        elif not isinstance(data, bytes):
-            data = _as_bytes(data)
-        meter = Meter(self.limits, plugin=self.name, sha256=self._compiled.sha256, operation=export)
-        previous, self._running = self._running, meter
+        meter = Meter(self.limits, self.name, self.sha256, export)
+        outer, self._running = self._running, meter
         try:
             return self._instance.call(export, data, meter, context)
         finally:
-            self._running = previous
+            self._running = outer
             self._meter = meter
 
     def has(self, export: str) -> bool:
@@ -157,11 +155,6 @@ class Plugin:
     def imports(self) -> list[ImportInfo]:
         """Imports of the main module."""
         return self._compiled.imports
-
-    @property
-    def sha256(self) -> str:
-        """Of the main module, in hex."""
-        return self._compiled.sha256
 
     @property
     def compiled(self) -> CompiledPlugin:
@@ -199,7 +192,12 @@ class Plugin:
 
 
 def _as_bytes(data: object) -> bytes:
-    if not isinstance(data, bytearray | memoryview):
+    if isinstance(data, str):
+        try:
+            return data.encode()
+        except UnicodeEncodeError as problem:
+            raise UsageError("the input holds a lone surrogate: not text") from problem
+    if not isinstance(data, bytes | bytearray | memoryview):
         raise UsageError(f"the input must be bytes or str, not {type(data).__name__}")
     return bytes(data)  # a view may count items that are wider than a byte
 
