@@ -34,7 +34,9 @@ def _names(pattern: str, host: str, *, extism: bool) -> bool:
         ("a[!b-d]", "ae", True), ("a[", "a", False), ("a[z-b]", "ac", False),
         ("a[!z-b]", "ac", True), ("a[]]", "a", False), ("a***b", "axb", False),
         ("**a", "ba", False), ("a[b-]c", "abc", True), ("a[b-]c", "a-c", True),
-        ("host.", "host", False),
+        ("host.", "host", False), ("a[b-dx]", "ax", True), ("a[b-dxy-z]", "ay", True),
+        ("?2606:*", "[2606:4700::1]", True), ("2606:*", "[2606:4700::1]", False),
+        ("[2606:4700::1", "[2606:4700::1]", False), ("a[b-dxy-z]", "aw", False),
         ("a[!]b", "ab", False), ("[xyz", "x", False), ("*a*", "bab", True),
     ],
 )  # fmt: skip
@@ -82,6 +84,16 @@ def test_provider(pattern: str, host: str, allowed: bool | None) -> None:
             provider_pattern(pattern)
     else:
         assert _names(pattern, host, extism=False) is allowed
+
+
+def test_kinds() -> None:
+    kinds = {e: provider_pattern(e).kind for e in ("*", "*:80", "h", "*.x.y", "1.2.*")}
+    assert kinds == {"*": "any", "*:80": "any", "h": "exact", "*.x.y": "label", "1.2.*": "octets"}
+    globs = {e: extism_pattern(e).kind for e in ("*", "**", "h", "h*", "h?", "h[", "[::1]", "a:1")}
+    assert globs == {
+        "*": "any", "**": "any", "h": "exact", "h*": "glob", "h?": "glob", "h[": "glob",
+        "[::1]": "exact", "a:1": "glob",
+    }  # fmt: skip
 
 
 def test_ports_and_paths() -> None:

@@ -120,6 +120,7 @@ def test_path_prefix() -> None:
     for path in ("/v2", "/v1x", "/v1/../v2", "/v1/%2e%2e/v2", "/v1/a%2f..%2f..%2fv2"):
         denied = refuse(grant, f"https://h{path}")
         assert denied.reason == "path"
+        assert denied.message == "the path is not below a granted one on 'h'"
         assert denied.hint is None
     assert decide(Grant.of(["h/v1", "h/v2"]), "GET", "https://h/v2")
 
@@ -246,6 +247,10 @@ def test_a_literal_grants_only_itself() -> None:
 # -- methods, sizes, headers -------------------------------------------------------------------
 
 
+def test_the_set_of_methods() -> None:
+    assert {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"} == METHODS
+
+
 @pytest.mark.parametrize("method", sorted(METHODS))
 def test_methods(method: str) -> None:
     assert decide(Grant.of(["h"]), method.lower(), "http://h/").method == method
@@ -255,7 +260,13 @@ def test_methods(method: str) -> None:
 def test_methods_refused(method: str) -> None:
     denied = refuse(Grant.of(["h"]), "http://h/", method)
     assert denied.reason == "method"
+    assert denied.message.startswith(f"method {method!r} is not one of DELETE, GET, HEAD")
     assert denied.host == "h"
+
+
+def test_a_long_method_is_not_quoted_whole() -> None:
+    message = refuse(Grant.of(["h"]), "http://h/", "M" * 100).message
+    assert message.startswith(f"method '{'M' * 32}' is")
 
 
 def test_the_size_of_a_request() -> None:
@@ -311,7 +322,7 @@ def test_headers_dropped_and_kept() -> None:
     headers = [
         ("Host", "H:8080"), ("Content-Length", "3"), ("Content-Length", " 3 "),
         ("Accept-Encoding", "br"), ("X-Text", "é"), ("Authorization", "\tBearer x "),
-        ("X-Tab", "a\tb"), ("X-Empty", ""), ("X-Twice", "1"), ("X-Twice", "2"),
+        ("X-Tab", " \ta\tb\t "), ("X-Empty", ""), ("X-Twice", "1"), ("X-Twice", "2"),
     ]  # fmt: skip
     assert clean_headers(headers, URL, 3) == (
         ("authorization", "Bearer x"), ("x-tab", "a\tb"), ("x-empty", ""), ("x-twice", "1"),
@@ -331,11 +342,15 @@ def test_host_header_on_the_default_port() -> None:
 def test_header_count_and_bytes() -> None:
     most = [(f"x{i}", "v") for i in range(HEADER_COUNT)]
     assert len(clean_headers(most, URL, 0)) == HEADER_COUNT
-    with pytest.raises(EgressDenied, match="129 request headers"):
+    with pytest.raises(EgressDenied, match=r"^129 request headers, 128 are allowed") as caught:
         clean_headers([*most, ("y", "v")], URL, 0)
+    assert caught.value.reason == "header"
     assert clean_headers([("x", "v" * (HEADER_BYTES - 1))], URL, 0)
-    with pytest.raises(EgressDenied, match="more than 65536 bytes"):
+    with pytest.raises(EgressDenied, match=r"^request headers of more than 65536 bytes") as caught:
         clean_headers([("x", "v" * HEADER_BYTES)], URL, 0)
+    assert caught.value.reason == "header"
+    with pytest.raises(EgressDenied, match=f"^'{'x ' * 32}' is not a header name"):
+        clean_headers([("x " * 40, "v")], URL, 0)
     assert clean_headers([("x" * 256, "v")], URL, 0)
 
 
@@ -356,7 +371,12 @@ def test_every_problem_of_a_grant_is_listed() -> None:
         "grants.private[1]", "grants.ports[0]", "grants.ports[1]", "grants.ports[2]",
         "grants.ports[4]",
     ]  # fmt: skip
-    assert "allowed_hosts[1]" in caught.value.message
+    said = dict(caught.value.problems)
+    assert said["base_url"].startswith("'localhost:1': scheme 'localhost'")
+    assert said["default_url"].startswith("'??': the URL has no scheme")
+    assert said["grants.ports[4]"] == "'80' is not a port"
+    assert said["grants.ports[0]"] == "0 is not a port"
+    assert caught.value.message.startswith("the grant cannot be used: allowed_hosts[1]: 'http://x'")
     with pytest.raises(ConfigError, match=r"10\.0\.0\.0/33"):
         Grant.extism(["*"], private=["10.0.0.0/33"])
 
