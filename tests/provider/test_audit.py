@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from fumehood.abi.http import HTTPRequest, encode_request
+from fumehood.egress.client import Client
 from fumehood.egress.policy import Grant
 from fumehood.errors import (
     ConfigError,
@@ -26,7 +28,7 @@ from fumehood.meter import MAX_DENIALS, Denial, Meter
 from fumehood.provider import Registry, audit, chain
 from fumehood.provider.audit import Audit, Granted, Settings, check
 from tests.counts import AUDIT_LINES
-from tests.provider.fakes import FakeClient, provider, split
+from tests.provider.fakes import Export, FakeClient, provider, split
 
 RECEIPT = Receipt(
     "fake", "ab" * 32, "chat", 12, 0.5, 0.25, 65536, 3, 0, True,
@@ -133,6 +135,42 @@ def test_a_plugin_that_chooses_key_and_host_is_recorded(
         provider(split(api_key_name=lambda *_: b"SOME_TOKEN"), FakeClient(), audit=trail)
     (line,) = lines(path)
     assert (line["operation"], line["outcome"]) == ("open", "config")
+    assert "canary" not in path.read_text()
+
+
+def test_misused_tokens_are_recorded(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("THE_KEY", "canary0123456789")
+
+    def built(host: str, place: str) -> Export:
+        def export(data: Any, _instance: Any) -> bytes:
+            token = data["cfg"]["api_key"]
+            headers = ((place, token),) if place != "body" else ()
+            body = token.encode() if place == "body" else b""
+            return encode_request(HTTPRequest("POST", f"https://{host}/", headers, body))
+
+        return export
+
+    secrets = {"api_key": {"from": "env:THE_KEY", "hosts": ["api.example.com"]}}
+    hosts = ["api.example.com", "other.example.com"]
+    for host, place in (
+        ("other.example.com", "authorization"),
+        ("api.example.com", "x-odd"),
+        ("api.example.com", "body"),
+    ):
+        with Client() as client:
+            one = provider(
+                split(chat_request=built(host, place)),
+                client,  # type: ignore[arg-type]
+                audit=opened(path),
+                config={"model": "m", "allowed_hosts": hosts},
+                secrets=secrets,
+            )
+            with pytest.raises(EgressDenied):
+                one.chat("hi")
+        line = lines(path)[-1]
+        assert (line["outcome"], line["detail"]) == ("egress_denied", "secret")
+        assert line["denied"] == [{"reason": "secret", "host": host}]
+        assert line["http"] == []
     assert "canary" not in path.read_text()
 
 
