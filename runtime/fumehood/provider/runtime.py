@@ -6,6 +6,7 @@ one instance, at most one open reply. An asynchronous driver would replace these
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -119,6 +120,7 @@ class Host:
     grant: Grant = field(default_factory=Grant)
     secrets: Secrets = field(default_factory=Secrets)
     config: Mapping[str, str] = field(default_factory=dict)
+    clock_step: int = 1
 
     def services(self) -> Services:
         """Fresh services: nothing in them outlives the instance they are made for."""
@@ -130,6 +132,7 @@ class Host:
             client=self.client,  # type: ignore[arg-type]  # imports names the class, tests have theirs
             grant=self.grant,
             secrets=self.secrets,
+            clock_step=self.clock_step,
         )
 
 
@@ -153,6 +156,8 @@ class Session:
         self._worker: Worker | None = None
         self._closed = False
         self._failed = False
+        self.on_item: Callable[[], None] | None = None
+        """Called, on the guest's thread, when a started call has something for `poll`."""
 
     # -- driving --------------------------------------------------------------------------
 
@@ -170,20 +175,44 @@ class Session:
 
         Answers (that effect, None), or (None, its result) at its end.
         """
+        answer: Any = None
+        while True:
+            effect, result = self.advance(op, answer, failure)
+            if effect is None or isinstance(effect, Ready | Emit):
+                return effect, result
+            answer = failure = None
+            try:
+                answer = self._perform(effect)
+            except Error as error:
+                failure = error
+            except BaseException:
+                self._failed = True
+                raise
+
+    def advance(
+        self, op: Op[_T], answer: Any, failure: BaseException | None
+    ) -> tuple[Effect | None, _T | None]:
+        """Drive `op` through its guest calls up to its next other effect; `answer` is that of the
+        last one, `failure` is thrown in instead.
+
+        Answers (that effect, None), or (None, its result) at its end. Its errors are signed.
+        """
         if self._closed:
             raise ClosedError("the operation was closed", plugin=self._host.name)
-        answer: Any = None
         try:
             while True:
                 try:
                     effect = op.send(answer) if failure is None else op.throw(failure)
                 except StopIteration as stop:
                     return None, stop.value
-                if isinstance(effect, Ready | Emit):
-                    return effect, None
                 answer = failure = None
                 try:
-                    answer = self._perform(effect)
+                    if isinstance(effect, effects.Call):
+                        answer = self.call(effect.export, effect.data)
+                    elif isinstance(effect, effects.Start):
+                        self._start(functools.partial(self.call, effect.export, effect.data))
+                    else:
+                        return effect, None
                 except Error as error:
                     failure = error
         except Error as error:
@@ -192,6 +221,10 @@ class Session:
         except BaseException:
             self._failed = True
             raise
+
+    def poll(self) -> object:
+        """What the started call yielded next; `worker.NOTHING` where nothing has come yet."""
+        return self._open_worker().poll()
 
     def receipt(self) -> Receipt:
         """What the operation used so far."""
@@ -246,12 +279,13 @@ class Session:
         if self._closed:
             return
         self._closed = True
-        self._close_io()
+        self.close_io()
         kept, self._kept = self._kept, None
         if kept is not None:
             _discard(kept)
 
-    def _close_io(self) -> None:
+    def close_io(self) -> None:
+        """Close the reply, stop the started call."""
         worker, self._worker = self._worker, None
         if worker is not None:
             worker.stop()
@@ -263,8 +297,6 @@ class Session:
 
     def _perform(self, effect: Effect) -> Any:
         match effect:
-            case effects.Call(export, data):
-                return self.call(export, data)
             case effects.Read():
                 return self._open_stream().read()
             case effects.Next():
@@ -279,9 +311,7 @@ class Session:
                 )
                 return Head(self._stream.status, tuple(self._stream.headers))
             case effects.Close():
-                return self._close_io()
-            case effects.Start(export, data):
-                return self._start(lambda: self.call(export, data))
+                return self.close_io()
         raise AssertionError(effect)
 
     def call(self, export: str, data: bytes) -> bytes:
@@ -322,7 +352,7 @@ class Session:
 
     def _start(self, call: Callable[[], bytes]) -> None:
         kept = self._kept or self._make()
-        self._worker = worker = Worker(call, self.meter)
+        self._worker = worker = Worker(call, self.meter, self.on_item)
         kept.services.on_chunk = worker.put
         worker.start()
 

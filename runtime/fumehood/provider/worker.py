@@ -14,6 +14,8 @@ from typing import Final
 from fumehood.limits import MIB
 from fumehood.meter import Meter
 
+NOTHING: Final = object()
+"""What `poll` gives where nothing has come yet."""
 QUEUED: Final = 32
 """Chunks that wait for the consumer."""
 QUEUED_BYTES: Final = 4 * MIB
@@ -21,11 +23,18 @@ QUEUED_BYTES: Final = 4 * MIB
 
 
 class Worker:
-    """Runs `call` on a thread of its own: `put` is the guest's side, `next` the consumer's."""
+    """Runs `call` on a thread of its own: `put` is the guest's side, `next` the consumer's, or
+    `poll` for one that does not block: it is told by `arrived` when there is something again."""
 
-    def __init__(self, call: Callable[[], object], meter: Meter) -> None:
+    def __init__(
+        self,
+        call: Callable[[], object],
+        meter: Meter,
+        arrived: Callable[[], None] | None = None,
+    ) -> None:
         self._call = call
         self._meter = meter
+        self._arrived = arrived
         self._turn = threading.Condition()
         self._items: deque[bytes] = deque()
         self._bytes = 0
@@ -52,7 +61,7 @@ class Worker:
                     return False
                 self._items.append(item)
                 self._bytes += len(item)
-                self._turn.notify_all()
+                self._tell()
                 return True
         finally:
             remove()
@@ -62,15 +71,28 @@ class Worker:
         with self._turn:
             while not self._items and not self._done:
                 self._turn.wait()
-            if self._items:
-                item = self._items.popleft()
-                self._bytes -= len(item)
-                self._turn.notify_all()
-                return item
-            if self._failure is not None and not self._gone:
-                failure, self._failure = self._failure, None
-                raise failure
-            return None
+            return self._take()
+
+    def poll(self) -> object:
+        """`next` that does not wait: NOTHING where nothing has come yet."""
+        with self._turn:
+            return self._take() if self._items or self._done else NOTHING
+
+    def _take(self) -> bytes | None:
+        if self._items:
+            item = self._items.popleft()
+            self._bytes -= len(item)
+            self._turn.notify_all()
+            return item
+        if self._failure is not None and not self._gone:
+            failure, self._failure = self._failure, None
+            raise failure
+        return None
+
+    def _tell(self) -> None:
+        self._turn.notify_all()
+        if self._arrived is not None and (len(self._items) == 1 or self._done):
+            self._arrived()
 
     def stop(self) -> None:
         """Nobody listens any more: stop the guest, wait until it has stopped. Idempotent."""
@@ -102,4 +124,4 @@ class Worker:
             self._failure = failure
         with self._turn:
             self._done = True
-            self._turn.notify_all()
+            self._tell()
