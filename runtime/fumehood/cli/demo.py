@@ -10,7 +10,7 @@ import secrets
 import sys
 from collections.abc import Iterable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import click
@@ -21,6 +21,7 @@ from rich.text import Text
 from fumehood.cli import failures, output
 from fumehood.cli.options import start_logging
 from fumehood.cli.text import escape, line
+from fumehood.limits import Limits
 from fumehood.provider import ChatResponse, Provider
 from fumehood.testing.gallery import DEMO, GALLERY, Attack, find
 from fumehood.testing.gallery.run import Containment, contain
@@ -43,6 +44,7 @@ class Scene:
     prompt: str
     settings: dict[str, Any]
     stub: StubServer | None
+    limits: Limits = field(default_factory=Limits)
 
 
 @click.command(name="demo")
@@ -61,7 +63,7 @@ def command(*, llm: bool, attacks: bool, as_json: bool, verbose: int) -> int:
     with ExitStack() as stack:
         scene = _real(stack, console) if llm else _stub(stack)
         start_logging(verbose)
-        console.print(Text(scene.title, style="bold"))
+        console.print(Text(scene.title, style="bold"), soft_wrap=True)
         response, pieces, wrong = chat(scene, console)
         console.print()
         console.print(output.table(output.receipt_rows(response.receipt), "Receipt"))
@@ -106,6 +108,7 @@ def _real(stack: ExitStack, console: Console) -> Scene:
         "A plugin in a sandbox is safe because",
         {"max_tokens": 48, "temperature": 0.2},
         None,
+        Limits(deadline=600, idle_time=300),  # few and slow processors must do too
     )
 
 
@@ -114,7 +117,7 @@ def chat(scene: Scene, console: Console) -> tuple[ChatResponse, int, list[str]]:
     config = scene.settings | {"base_url": scene.url, "model": scene.model}
     console.print(Text("> ", style="bold").append(scene.prompt))
     pieces = 0
-    with Provider.open(PLUGIN, config=config) as provider:
+    with Provider.open(PLUGIN, config=config, limits=scene.limits) as provider:
         with provider.chat_stream(scene.prompt) as stream:
             for chunk in stream:
                 if chunk.kind == "text" and chunk.text:

@@ -3,28 +3,21 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
-from typing import Final
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 
 import click
+from rich.table import Table
+from rich.text import Text
 
-from fumehood.cli import output
+from fumehood.cli import asks, difference, output, risk
 from fumehood.cli.allowances import allowances
 from fumehood.cli.options import Common, common
-from fumehood.cli.target import spec_of
-from fumehood.cli.text import line
-from fumehood.errors import Error
-from fumehood.limits import Limits
-from fumehood.plugin import CompiledPlugin, Plugin
-from fumehood.provider.opening import Spec, load, traits_of
-from fumehood.provider.traits import Mode
-
-ASK: Final = Limits(
-    fuel=200_000_000, guest_time=1.0, deadline=2.0, output_bytes=64 * 1024, http_requests=0
-)
-"""What a plugin gets to answer with its name: enough for a sentence, no request."""
-_ANSWER_CAP: Final = 200
+from fumehood.cli.target import existing_file, spec_of
+from fumehood.cli.text import escape, line
+from fumehood.errors import LoadError, UsageError
+from fumehood.plugin import CompiledPlugin
+from fumehood.provider.opening import Spec, load
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +51,29 @@ class Facts:
 @click.command(name="inspect")
 @click.argument("target", metavar="NAME|PATH")
 @click.option("--no-run", is_flag=True, help="Do not ask the plugin itself for its name.")
+@click.option("--risk", "as_risk", is_flag=True, help="What it asks for against what it would get.")
+@click.option(
+    "--against", metavar="OLD.wasm",
+    help="Show what TARGET asks for that this older version does not; implies --risk.",
+)  # fmt: skip
 @common
-def command(common: Common, target: str, *, no_run: bool) -> None:
+def command(
+    common: Common, target: str, *, no_run: bool, as_risk: bool, against: str | None
+) -> None:
     """Show what a plugin is and what it would be allowed.
 
     NAME is an entry of plugins.toml, PATH a .wasm file or bundled:NAME. The plugin's own name and
     defaults are asked for in a sandbox without network.
+
+    With --risk, one row for each thing to decide on: `-` nothing to decide, `look` worth a look,
+    `HIGH` think twice. A file that is not the pinned one ends with 3.
     """
     spec = spec_of(target, common)
+    if as_risk or against is not None:
+        if no_run and against is not None:
+            raise UsageError("--against compares what both say: it does not go with --no-run")
+        _risk(spec, common, against, ask=not no_run)
+        return
     compiled, _ours = load(spec)
     with compiled:
         facts = collect(spec, compiled, ask=not no_run)
@@ -75,52 +83,78 @@ def command(common: Common, target: str, *, no_run: bool) -> None:
     show(facts)
 
 
+def _risk(spec: Spec, common: Common, against: str | None, *, ask: bool) -> None:
+    """The tables to decide on. Raises LoadError, after them, where another digest is pinned."""
+    wanted = _asks(replace(spec, sha256=None), ask=ask)
+    found = risk.rows(spec, wanted, spec.sha256)
+    changed: list[risk.Row] = []
+    if against is not None:
+        before = _asks(Spec(existing_file(against), limits=spec.limits), ask=ask)
+        changed = difference.rows(before, wanted)
+    if common.json:
+        document = {"plugin": asdict(wanted), "risk": [asdict(row) for row in found]}
+        if against is not None:
+            document["difference"] = [asdict(row) for row in changed]
+        output.write_json(document)
+    else:
+        console = output.console(sys.stdout)
+        console.print(_rows(found, ("", "asks for", "would get", "risk")))
+        if against is not None:
+            console.print()
+            title = f"Against {Path(against).name}"
+            console.print(_rows(changed, (title, "was", "is", "risk")))
+    pinned = found[0]
+    if pinned.gets.startswith("REFUSED"):
+        raise LoadError(
+            f"the file has the digest {wanted.sha256}, {spec.sha256} is pinned",
+            hint="compare it with the file that was pinned: --against OLD.wasm",
+        )
+
+
+def _asks(spec: Spec, *, ask: bool) -> asks.Asks:
+    compiled, _ours = load(spec)
+    with compiled:
+        return asks.collect(compiled, ask=ask)
+
+
+def _rows(found: list[risk.Row], head: tuple[str, str, str, str]) -> Table:
+    grid = Table(box=None, pad_edge=False, title_justify="left")
+    grid.add_column(escape(head[0]), style="bold", overflow="fold")
+    grid.add_column(head[1], overflow="fold", ratio=3)
+    grid.add_column(head[2], overflow="fold", ratio=3)
+    grid.add_column(head[3], no_wrap=True)
+    for row in found:
+        style = {risk.HIGH: "bold red", risk.LOOK: "yellow"}.get(row.verdict, "")
+        grid.add_row(
+            Text(escape(row.what)),
+            Text(escape(row.asks)),
+            Text(escape(row.gets)),
+            Text(row.verdict, style=style),
+        )
+    return grid
+
+
 def collect(spec: Spec, compiled: CompiledPlugin, *, ask: bool = True) -> Facts:
     """The facts of a compiled plugin; with `ask`, what it says of itself."""
-    names = [name for name in compiled.exports if compiled.has(name)]
+    wanted = asks.collect(compiled, ask=ask)
     imports = [(item.module, item.name) for item in compiled.imports]
-    traits = traits_of(compiled)
-    provider = bool(traits.capabilities) and "config_schema" in names
-    says = _ask(compiled, names) if ask and provider else {}
-    minimum, maximum = compiled.memory
-    kind = "Extism plugin"
-    if provider:
-        kind = "provider, the host sends its requests"
-        if traits.mode is Mode.DIRECT:
-            kind = "provider, it sends its own requests"
     return Facts(
         file="bytes" if isinstance(spec.plugin, bytes) else str(spec.plugin),
-        size=compiled.size,
-        sha256=compiled.sha256,
-        kind=kind,
-        generation=traits.generation if provider else None,
-        capabilities=sorted(traits.capabilities) if provider else [],
-        memory_minimum=minimum,
-        memory_maximum=maximum,
+        size=wanted.size,
+        sha256=wanted.sha256,
+        kind=wanted.kind,
+        generation=wanted.generation,
+        capabilities=wanted.capabilities,
+        memory_minimum=wanted.memory_minimum,
+        memory_maximum=wanted.memory_maximum,
         exports=[
             Export(name, info.kind, compiled.has(name))
             for name, info in sorted(compiled.exports.items())
         ],
-        imports=[f"{module}::{name}" for module, name in imports],
-        says=says,
-        allowed=allowances(spec, says, imports, provider=provider),
+        imports=wanted.imports,
+        says=wanted.says,
+        allowed=allowances(spec, wanted.says, imports, provider=wanted.provider),
     )
-
-
-def _ask(compiled: CompiledPlugin, names: Iterable[str]) -> dict[str, str]:
-    """What the plugin answers to the three questions that need no config."""
-    answers: dict[str, str] = {}
-    with Plugin(compiled, limits=ASK) as plugin:
-        for question in ("name", "base_url", "api_key_name"):
-            if question not in names:
-                continue
-            try:
-                answer = plugin.call(question, b"null").decode("utf-8", "replace")
-            except Error as error:
-                answer = f"({type(error).__name__})"
-            if answer:
-                answers[question] = answer[:_ANSWER_CAP]
-    return answers
 
 
 def show(facts: Facts) -> None:
