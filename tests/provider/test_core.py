@@ -392,3 +392,11 @@ def test_a_default_on_a_private_address_needs_one_line_and_the_error_prints_it()
             host = line.partition('"')[2].partition('"')[0]
             with pytest.raises(TransportError):  # granted now, but nobody listens there
                 provider(plugin, client, allowed_hosts=[host]).chat("hi")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("step", [1, 1_000_000])
+def test_clocks_are_as_coarse_as_the_operator_says(step: int) -> None:
+    plugin = split()
+    with provider(plugin, FakeClient((200, b"x")), clock_step=step) as one:
+        one.chat("hi")
+    assert plugin.instances[0].services.clock_step == step

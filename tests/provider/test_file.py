@@ -33,6 +33,7 @@ fuel = 5
 [providers.grants]
 private = ["10.0.0.0/8"]
 ports = [443]
+clock = "1ms"
 
 [[providers]]
 name = "two"
@@ -65,6 +66,7 @@ def test_the_documented_file_is_read(tmp_path: Path) -> None:
     assert one.config["day"] == "2026-01-02"
     assert one.private == ("10.0.0.0/8",)
     assert one.ports == (443,)
+    assert one.clock_step == 1_000_000
     assert read.network == file.Network(str(tmp_path / "ca.pem"), "http://proxy:3128")
     two = read.entries["two"]
     assert isinstance(two, Entry)
@@ -128,6 +130,11 @@ def test_what_concerns_the_file_is_raised_at_once(
         ("name = 'x'\npath = 'p'\nconfig = {allowed_hosts = 'h'}",
          "providers[0].config.allowed_hosts", "list"),
         ("name = 'x'\npath = 'p'\ngrants = {port = [1]}", "providers[0].grants.port", "'ports'"),
+        *(
+            (f"name = 'x'\npath = 'p'\ngrants = {{clock = {value}}}",
+             "providers[0].grants.clock", "up to a second")
+            for value in ("0", "-1", "true", "'1 day'", "2", "[]", "1e-10")
+        ),
         ("name = 'x'\npath = 'p'\ngrants = {ports = [true]}", "providers[0].grants.ports", "list"),
         ("name = 'x'\npath = 'p'\ngrants = {private = '10.0.0.0/8'}",
          "providers[0].grants.private", "list"),

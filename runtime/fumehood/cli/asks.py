@@ -21,6 +21,8 @@ ASK: Final = Limits(
 ANSWER_CAP: Final = 200
 PROPERTIES: Final = 100
 """Keys of a schema that are looked at, and characters of each."""
+DEPTH: Final = 2
+"""How far a type is followed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +104,7 @@ def _asked(asks: Asks, compiled: CompiledPlugin, names: Iterable[str]) -> Asks:
     return Asks(**values)
 
 
-def _type(value: object) -> str:
+def _type(value: object, depth: int = 0) -> str:
     """The type of a property in a word or two."""
     if not isinstance(value, dict):
         return "anything"
@@ -113,4 +115,8 @@ def _type(value: object) -> str:
         return given[:20]
     if "enum" in value:
         return "one of a list"
+    for keyword in ("anyOf", "oneOf"):
+        parts = value.get(keyword)
+        if isinstance(parts, list) and depth < DEPTH:
+            return " or ".join(dict.fromkeys(_type(part, depth + 1) for part in parts[:4]))
     return "a table" if "properties" in value else "anything"

@@ -10,6 +10,7 @@ from typing import Any, Final
 from fumehood.cli import output
 from fumehood.cli.allowances import API_KEY, allowances
 from fumehood.cli.asks import Asks
+from fumehood.cli.target import BUNDLED
 from fumehood.cli.text import line
 from fumehood.egress.known import known_hosts
 from fumehood.egress.url import URLError, parse_url
@@ -22,7 +23,7 @@ HIGH: Final = "HIGH"
 
 _WASI: Final = "wasi_snapshot_preview1"
 _SECRET: Final = re.compile(r"key|token|secret|passw|credential|auth|bearer|private", re.IGNORECASE)
-_NOT_SECRET: Final = re.compile(r"max_tokens|_tokens|tokens_|keyword|key_?name", re.IGNORECASE)
+_NOT_SECRET: Final = re.compile(r"_tokens|tokens_|keyword|key_?name|_type$", re.IGNORECASE)
 _HTTP: Final = (
     "extism:host/env::http_request",
     "extism:host/user::qmt_http_request",
@@ -48,13 +49,14 @@ def rows(spec: Spec, asks: Asks, pin: str | None) -> list[Row]:
     pairs = [(space, name) for space, _, name in (item.partition("::") for item in asks.imports)]
     allowed = allowances(spec, asks.says, pairs, provider=asks.provider)
     return [
-        _digest(asks.sha256, pin),
+        _digest(spec, asks.sha256, pin),
         *_network(spec, asks, allowed["network"]),
         *_keys(spec, asks, allowed),
         *_config(spec, asks),
         *_system(spec, asks, allowed),
         _memory(spec, asks, allowed),
-        Row("time", "runs code", f"{allowed['time']}; {allowed['requests']}", NONE),
+        Row("time", "runs code", allowed["time"], NONE),
+        Row("requests", "no number", allowed["requests"], NONE),
     ]
 
 
@@ -68,7 +70,9 @@ def network_imports(imports: list[str]) -> list[str]:
     return [item for item in imports if item in _HTTP]
 
 
-def _digest(sha256: str, pin: str | None) -> Row:
+def _digest(spec: Spec, sha256: str, pin: str | None) -> Row:
+    if pin is None and isinstance(spec.plugin, str) and spec.plugin.startswith(BUNDLED):
+        return Row("file", sha256, "comes with fumehood, its digest is checked", NONE)
     if pin is None:
         return Row("file", sha256, "is not pinned: any file at its path would run", LOOK)
     wanted = pin.removeprefix("sha256:").lower()

@@ -21,7 +21,7 @@ import yaml
 
 from fumehood.abi import jsonwire
 from fumehood.errors import ConfigError, ProtocolError
-from fumehood.limits import MIB, Limits, parse_limits
+from fumehood.limits import MIB, Limits, parse_limits, quantity
 from fumehood.provider.audit import Settings
 from fumehood.provider.plain import plain
 
@@ -35,7 +35,7 @@ MAX_FILE: Final = 4 * MIB
 
 _FILE_KEYS: Final = ("providers", "network", "audit", "oci")
 _ENTRY_KEYS: Final = ("name", "path", "sha256", "config", "secrets", "limits", "grants")
-_GRANT_KEYS: Final = ("private", "ports")
+_GRANT_KEYS: Final = ("private", "ports", "clock")
 _NETWORK_KEYS: Final = ("ca_file", "proxy")
 _NATIVE: Final = (".so", ".dylib", ".dll", ".pyd")
 _SHA256: Final = re.compile(r"(?:sha256:)?([0-9a-fA-F]{64})")
@@ -55,6 +55,8 @@ class Entry:
     limits: Mapping[str, Any] = field(default_factory=dict)
     private: tuple[str, ...] = ()
     ports: tuple[int, ...] = ()
+    clock_step: int = 1
+    """Nanoseconds that the plugin's clocks are rounded down to."""
     where: str = "providers"
 
     def limits_below(self, ceiling: Limits) -> Limits:
@@ -199,7 +201,7 @@ def _entry(table: object, where: str, folder: Path) -> tuple[str, Entry | Config
     hosts = tables["config"].get("allowed_hosts", [])
     if not _texts(hosts):
         problems.append((f"{where}.config.allowed_hosts", "must be a list of hosts"))
-    private, ports = _grants(tables["grants"], f"{where}.grants", problems)
+    private, ports, clock_step = _grants(tables["grants"], f"{where}.grants", problems)
     if problems:
         return name, ConfigError(
             f"entry {name!r} cannot be used: {problems[0][0]}: {problems[0][1]}", problems=problems
@@ -213,6 +215,7 @@ def _entry(table: object, where: str, folder: Path) -> tuple[str, Entry | Config
         limits=tables["limits"],
         private=private,
         ports=ports,
+        clock_step=clock_step,
         where=where,
     )
 
@@ -234,7 +237,7 @@ def _plugin(value: object, where: str, folder: Path, problems: list[Problem]) ->
 
 def _grants(
     table: dict[str, Any], where: str, problems: list[Problem]
-) -> tuple[tuple[str, ...], tuple[int, ...]]:
+) -> tuple[tuple[str, ...], tuple[int, ...], int]:
     problems += unknown_keys(table, _GRANT_KEYS, where)
     private, ports = table.get("private", []), table.get("ports", [])
     if not _texts(private):
@@ -243,7 +246,15 @@ def _grants(
     if not isinstance(ports, list) or not all(type(port) is int for port in ports):
         problems.append((f"{where}.ports", "must be a list of port numbers"))
         ports = []
-    return tuple(private), tuple(ports)
+    step = 1
+    if "clock" in table:
+        try:
+            step = round(quantity(table["clock"], "seconds") * 1e9)
+        except (ValueError, OverflowError):
+            step = 0
+        if not 0 < step <= 10**9:
+            problems.append((f"{where}.clock", 'must be a time up to a second, such as "1ms"'))
+    return tuple(private), tuple(ports), step
 
 
 def _network(table: object, folder: Path, problems: list[Problem]) -> Network:

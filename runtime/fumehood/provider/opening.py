@@ -55,6 +55,7 @@ class Spec:
     allowed_hosts: Iterable[str] = ()
     private: tuple[str, ...] = ()
     ports: tuple[int, ...] = ()
+    clock_step: int = 1
     limits: Limits = field(default_factory=Limits)
     generation: GenerationName | None = None
     folder: Path | None = None
@@ -134,7 +135,14 @@ def open_plugin(
     be a plugin that asks for a key and names the host to send it to. Raises ConfigError for what
     the operator wrote, and what the plugin's exports raise.
     """
-    host = Host(name, compiled, client, spec.limits, config=keys.guest_config())
+    host = Host(
+        name,
+        compiled,
+        client,
+        spec.limits,
+        config=keys.guest_config(),
+        clock_step=spec.clock_step,
+    )
     session = Session(host, "open")
     try:
         facts = session.run(_questions(traits, name))

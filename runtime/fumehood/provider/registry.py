@@ -93,6 +93,7 @@ class Registry:
             secrets=entry.secrets,
             private=entry.private,
             ports=entry.ports,
+            clock_step=entry.clock_step,
             limits=entry.limits_below(self._ceiling),
             folder=path.parent.absolute() if path else None,
         )
