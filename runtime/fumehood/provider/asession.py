@@ -99,6 +99,7 @@ class AsyncSession:
         host: Host,
         client: Client,
         workers: Workers,
+        *,
         admit: Callable[[], Awaitable[None]],
         finish: Callable[[Error | None], None],
     ) -> None:
@@ -114,7 +115,7 @@ class AsyncSession:
         self._scope: anyio.CancelScope | None = None
         self._arrived = anyio.Event()
         token = current_token()
-        session.on_item = lambda: soon(token, lambda: self._arrived.set())
+        session.on_item = lambda: soon(token, self._tell)
 
     async def run(self, op: Op[_T]) -> _T:
         """Drive an operation to its end; its errors are signed with plugin and receipt."""
@@ -230,6 +231,9 @@ class AsyncSession:
             case effects.Close():
                 return self._close_stream()
         raise AssertionError(effect)
+
+    def _tell(self) -> None:
+        self._arrived.set()
 
     def _close_stream(self) -> None:
         stream, self._stream = self._stream, None

@@ -102,21 +102,10 @@ def transcribe(
     return Plan(_checked(opened, cfg, op), Transcription)
 
 
-def speech_request(
-    text: str,
-    model: str | None,
-    voice: str | speech_wire.Voice | None,
-    audio_format: str | None,
-    speed: float | None,
-    language: str | None,
-) -> speech_wire.SpeechRequest:
-    """The request of `speech`; a voice that is text is the name of a preset."""
-    speaker = speech_wire.PresetVoice(voice) if isinstance(voice, str) else voice
-    return speech_wire.SpeechRequest(text, model, speaker, audio_format, speed, language)
-
-
 def speech(
-    opened: Opened, request: speech_wire.SpeechRequest, overrides: Overrides
+    opened: Opened,
+    request: speech_wire.SpeechRequest,
+    overrides: Overrides,
 ) -> Plan[Speech]:
     """Spoken text."""
     cfg = opened.settings.cfg(overrides)
@@ -131,3 +120,8 @@ def _checked(opened: Opened, cfg: Config, op: Op[_T]) -> Op[_T]:
     """`op` after the plugin accepted `cfg`, in the same instance."""
     yield from check_config(opened, cfg)
     return (yield from op)
+
+
+def as_voice(voice: str | speech_wire.Voice | None) -> speech_wire.Voice | None:
+    """A voice that is text is the name of a preset."""
+    return speech_wire.PresetVoice(voice) if isinstance(voice, str) else voice

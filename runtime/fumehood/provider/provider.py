@@ -3,30 +3,22 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, TypeVar
 
 from fumehood.abi import calls
 from fumehood.abi import speech as speech_wire
-from fumehood.abi.messages import Conversation, as_messages
+from fumehood.abi.messages import Conversation
 from fumehood.abi.tools import Tool
-from fumehood.errors import Cancelled, ClosedError, Error, ProviderError, UsageError
-from fumehood.limits import Limits, Receipt
-from fumehood.provider import core, streaming
+from fumehood.errors import Cancelled, Error
+from fumehood.limits import Limits
+from fumehood.provider import plans
 from fumehood.provider.audit import Audit
-from fumehood.provider.config import Config
-from fumehood.provider.effects import Op
-from fumehood.provider.opening import (
-    Opened,
-    Spec,
-    check_config,
-    load,
-    make_client,
-    open_plugin,
-    traits_of,
-)
+from fumehood.provider.base import Base
+from fumehood.provider.opening import Opened, Spec, make_client
+from fumehood.provider.plans import Plan
+from fumehood.provider.pool import Pool
 from fumehood.provider.results import (
     ChatResponse,
     Completion,
@@ -35,14 +27,15 @@ from fumehood.provider.results import (
     Speech,
     Transcription,
 )
-from fumehood.provider.runtime import Client, Kept, Session
+from fumehood.provider.runtime import Client, Session
 from fumehood.provider.stream import ChatStream
-from fumehood.provider.traits import GenerationName, Traits
+from fumehood.provider.traits import GenerationName
+from fumehood.provider.versions import Versions, open_versions
 
-_T = TypeVar("_T")
+_R = TypeVar("_R")
 
 
-class Provider:
+class Provider(Base):
     """One plugin with one configuration. Safe to use from several threads.
 
     Each operation gets a fresh instance of the plugin, so that nothing passes from one request to
@@ -54,24 +47,17 @@ class Provider:
 
     def __init__(
         self,
-        opened: Opened,
+        opened: Opened | Versions,
         client: Client | None,
         *,
         reuse: bool = False,
         audit: Audit | None = None,
-        closers: Sequence[Callable[[], None]] = (),
+        pool: Pool | None = None,
     ) -> None:
         """Use `Provider.open` or `Registry.open`. `client` is closed with the provider where it
-        is given; `closers` are called then."""
-        self._opened = opened
-        self._own_client = client
-        self._reuse = reuse
-        self._audit = audit
-        self._closers = list(closers)
-        self._lock = threading.RLock()  # a collected stream may end while we hold it
-        self._kept: Kept | None = None
-        self._running: set[Session] = set()
-        self._closed = False
+        is given."""
+        closers = [] if client is None else [client.close]
+        super().__init__(opened, reuse=reuse, audit=audit, pool=pool, closers=closers)
 
     @classmethod
     def open(
@@ -84,12 +70,14 @@ class Provider:
         limits: Limits | None = None,
         reuse: bool = False,
         generation: GenerationName | None = None,
+        pool: Pool | None = None,
     ) -> Provider:
         """Open a plugin: a path, the bytes of a module, or `"bundled:openai"`.
 
         `config` is what plugins.toml has under `[providers.config]`, `secrets` what it has under
         `[providers.secrets]`, `allowed_hosts` is added to the config's own. `generation` ("A",
-        "B" or "C") overrides the detection of provider-abi.md §0.1.
+        "B" or "C") overrides the detection of provider-abi.md §0.1. `pool` bounds the instances
+        that live at once; without one there is the process's own.
 
         Raises LoadError, ConfigError (all problems of the config by key path), and what the
         plugin's own exports raise.
@@ -102,37 +90,7 @@ class Provider:
             limits=limits or Limits(),
             generation=generation,
         )
-        return open_spec(cls, spec, reuse=reuse)
-
-    # -- what it is -----------------------------------------------------------------------
-
-    @property
-    def name(self) -> str:
-        """The operator's name for it; what the plugin calls itself does not count."""
-        return self._opened.name
-
-    @property
-    def config_schema(self) -> dict[str, Any]:
-        """The plugin's own JSON Schema for its config."""
-        return self._opened.settings.schema.document
-
-    @property
-    def capabilities(self) -> frozenset[str]:
-        """The operations that the plugin has exports for: `chat`, `chat_stream`, `embed`, …"""
-        return self._opened.traits.capabilities
-
-    @property
-    def traits(self) -> Traits:
-        """Generation and mode of the plugin."""
-        return self._opened.traits
-
-    @property
-    def sha256(self) -> str:
-        """The digest of the plugin's file."""
-        return self._opened.compiled.sha256
-
-    def __repr__(self) -> str:
-        return f"Provider({self.name!r}, generation {self.traits.generation})"
+        return open_spec(cls, spec, reuse=reuse, pool=pool)
 
     # -- operations -----------------------------------------------------------------------
 
@@ -145,13 +103,9 @@ class Provider:
     ) -> ChatResponse:
         """One answer. `messages` is text (one user message) or a conversation; `tools` may be
         called by the model; `config_overrides` replace keys of the config for this call."""
-        conversation = as_messages(messages)
-        reply, receipt = self._run(
-            "chat",
-            config_overrides,
-            lambda traits, cfg: core.chat(traits, cfg, conversation, tools),
+        return self._run(
+            "chat", config_overrides, lambda on: plans.chat(on, messages, tools, config_overrides)
         )
-        return ChatResponse.of(reply, receipt)
 
     def chat_stream(
         self,
@@ -161,10 +115,18 @@ class Provider:
         **config_overrides: Any,
     ) -> ChatStream:
         """The same, piece by piece. Raises here what fails before the stream stands."""
-        conversation = as_messages(messages)
-        cfg, limits = self._configure(config_overrides)
-        session = self._begin("chat_stream", limits)
-        op = self._checked(cfg, streaming.chat_stream(self.traits, cfg, conversation, tools))
+        opened = self._borrow()
+        try:
+            op = plans.chat_stream(opened, messages, tools, config_overrides)
+        except BaseException:
+            self._versions.give(opened)
+            raise
+        session = self._begin("chat_stream", opened, plans.limits(opened, config_overrides))
+        try:
+            self._admit(session)
+        except BaseException as failure:
+            self._end(session, failure if isinstance(failure, Error) else None)
+            raise
         try:
             return ChatStream(session, op, self._end)
         except Error as error:
@@ -172,13 +134,9 @@ class Provider:
 
     def embed(self, inputs: str | Sequence[str], **config_overrides: Any) -> Embeddings:
         """One vector per input, in order."""
-        texts = [inputs] if isinstance(inputs, str) else list(inputs)
-        if not all(isinstance(text, str) for text in texts):
-            raise UsageError("inputs are texts")
-        vectors, receipt = self._run(
-            "embed", config_overrides, lambda traits, cfg: core.embed(traits, cfg, texts)
+        return self._run(
+            "embed", config_overrides, lambda on: plans.embed(on, inputs, config_overrides)
         )
-        return Embeddings(vectors, receipt)
 
     def complete(
         self,
@@ -191,18 +149,13 @@ class Provider:
     ) -> Completion:
         """The text that continues `prompt` (up to `suffix`, where the model can fill in)."""
         request = calls.CompletionRequest(prompt, suffix, max_tokens, temperature)
-        text, receipt = self._run(
-            "complete", config_overrides, lambda traits, cfg: core.complete(traits, cfg, request)
+        return self._run(
+            "complete", config_overrides, lambda on: plans.complete(on, request, config_overrides)
         )
-        return Completion(text, receipt)
 
     def list_models(self) -> Models:
         """The models that may be named in the config. Needs no `model` itself."""
-        cfg = self._opened.settings.models_cfg()
-        names, receipt = self._drive(
-            "list_models", core.list_models(self.traits, cfg), self._limits({})
-        )
-        return Models(names, receipt)
+        return self._run("list_models", {}, plans.list_models)
 
     def transcribe(
         self,
@@ -216,12 +169,11 @@ class Provider:
     ) -> Transcription:
         """The text of a recording."""
         request = speech_wire.TranscribeRequest(audio, filename, mime_type, model, language)
-        text, receipt = self._run(
+        return self._run(
             "transcribe",
             config_overrides,
-            lambda traits, cfg: core.transcribe(traits, cfg, request),
+            lambda on: plans.transcribe(on, request, config_overrides),
         )
-        return Transcription(text, receipt)
 
     def speech(
         self,
@@ -235,31 +187,17 @@ class Provider:
         **config_overrides: Any,
     ) -> Speech:
         """`text`, spoken. `voice` is the name of a preset, or a `Voice`."""
-        speaker = speech_wire.PresetVoice(voice) if isinstance(voice, str) else voice
+        speaker = plans.as_voice(voice)
         request = speech_wire.SpeechRequest(text, model, speaker, format, speed, language)
-        spoken, receipt = self._run(
-            "speech", config_overrides, lambda traits, cfg: core.speech(traits, cfg, request)
+        return self._run(
+            "speech", config_overrides, lambda on: plans.speech(on, request, config_overrides)
         )
-        return Speech(spoken.audio, spoken.mime_type, receipt)
 
     # -- the end --------------------------------------------------------------------------
 
     def close(self) -> None:
         """Cancel what runs, close connections, free the kept instance. Idempotent."""
-        with self._lock:
-            if self._closed:
-                return
-            self._closed = True
-            running = list(self._running)
-            kept, self._kept = self._kept, None
-        for session in running:
-            session.cancel()
-        if kept is not None:
-            kept.instance.close()
-        if self._own_client is not None:
-            self._own_client.close()
-        for closer in self._closers:
-            closer()
+        self._shut()
 
     def __enter__(self) -> Provider:
         return self
@@ -278,32 +216,20 @@ class Provider:
         self,
         operation: str,
         overrides: Mapping[str, Any],
-        make: Callable[[Traits, Config], Op[_T]],
-    ) -> tuple[_T, Receipt]:
-        cfg, limits = self._configure(overrides)
-        return self._drive(operation, self._checked(cfg, make(self.traits, cfg)), limits)
-
-    def _configure(self, overrides: Mapping[str, Any]) -> tuple[Config, Limits]:
-        settings = self._opened.settings
-        return settings.cfg(overrides), self._limits(overrides)
-
-    def _limits(self, overrides: Mapping[str, Any]) -> Limits:
-        limits = self._opened.host.limits
-        timeout = self._opened.settings.timeout(overrides)
-        if timeout is None or timeout >= limits.deadline:
-            return limits
-        return limits.replace(deadline=timeout)
-
-    def _checked(self, cfg: Config, op: Op[_T]) -> Op[_T]:
-        """`op` after the plugin accepted `cfg`, in the same instance."""
-        yield from check_config(self._opened, cfg)
-        return (yield from op)
-
-    def _drive(self, operation: str, op: Op[_T], limits: Limits) -> tuple[_T, Receipt]:
-        session = self._begin(operation, limits)
+        make: Callable[[Opened], Plan[_R]],
+    ) -> _R:
+        opened = self._borrow()
+        try:
+            plan = make(opened)
+        except BaseException:
+            self._versions.give(opened)
+            raise
+        session = self._begin(operation, opened, plans.limits(opened, overrides))
         failure: Error | None = None
         try:
-            return session.run(op), session.receipt()
+            self._admit(session)
+            reply = session.run(plan.op)
+            return plan.result(reply, session.receipt())
         except Error as error:
             failure = self._advised(error)
             raise
@@ -313,35 +239,16 @@ class Provider:
         finally:
             self._end(session, failure)
 
-    def _begin(self, operation: str, limits: Limits) -> Session:
-        with self._lock:
-            if self._closed:
-                raise ClosedError("the provider was closed", plugin=self.name)
-            kept, self._kept = self._kept, None
-            session = Session(self._opened.host, operation, limits, kept)
-            self._running.add(session)
-        return session
+    def _borrow(self) -> Opened:
+        self._versions.refresh()
+        return self._versions.take()
 
-    def _end(self, session: Session, error: Error | None) -> None:
-        kept = session.release() if self._reuse else None
-        session.close()
-        with self._lock:
-            self._running.discard(session)
-            if kept is not None and self._kept is None and not self._closed:
-                self._kept, kept = kept, None
-        if kept is not None:
-            kept.instance.close()
-        if self._audit is not None:
-            session.record(self._audit, error)
-
-    def _advised(self, error: Error) -> Error:
-        """A refused key gets the line that would set one."""
-        refused = isinstance(error, ProviderError) and (
-            error.status in (401, 403) or error.kind in ("authentication", "auth_error")
-        )
-        if refused and error.hint is None:
-            error.hint = self._opened.advice.get("api_key")
-        return error
+    def _admit(self, session: Session) -> None:
+        """Wait for a place in the pool."""
+        try:
+            self._placed(session, self._pool.take(self.name, session.meter))
+        except Error as error:
+            raise session.sign(error) from error.__cause__
 
 
 def open_spec(
@@ -351,24 +258,16 @@ def open_spec(
     client: Client | None = None,
     reuse: bool = False,
     audit: Audit | None = None,
+    pool: Pool | None = None,
+    watch: bool = False,
 ) -> Provider:
-    """Open a spec. `client` is shared and stays open; without one the provider has its own."""
-    compiled, ours = load(spec)
-    own = None
+    """Open a spec. `client` is shared and stays open; without one the provider has its own. With
+    `watch` the plugin is opened again whenever its file changes."""
+    own = make_client() if client is None else None
     try:
-        own = None if client is not None else make_client()
-        opened = open_plugin(
-            spec,
-            compiled,
-            traits_of(compiled, spec.generation),
-            client or own,  # type: ignore[arg-type]  # one of them is there
-            name=spec.name or compiled.name,
-            ours=ours,
-            audit=audit,
-        )
+        versions = open_versions(spec, client or own, audit=audit, watch=watch)  # type: ignore[arg-type]  # one of them is there
     except BaseException:
         if own is not None:
             own.close()
-        compiled.close()
         raise
-    return cls(opened, own, reuse=reuse, audit=audit, closers=[compiled.close])
+    return cls(versions, own, reuse=reuse, audit=audit, pool=pool)

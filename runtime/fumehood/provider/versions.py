@@ -14,7 +14,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from fumehood.errors import ClosedError, Error
-from fumehood.provider.opening import Opened
+from fumehood.provider import bundled
+from fumehood.provider.audit import Audit
+from fumehood.provider.opening import Opened, Spec, load, open_plugin, traits_of
+from fumehood.provider.runtime import Client
 
 log = logging.getLogger("fumehood.provider")
 
@@ -81,7 +84,7 @@ class Versions:
             try:
                 fresh = _Borrowed(self._reopen())
             except Error as error:
-                log.error("%s: the changed plugin is not used: %s", self.current.name, error)
+                log.warning("%s: the changed plugin is not used: %s", self.current.name, error)
                 self._seen = seen
                 return
             with self._lock:
@@ -135,3 +138,33 @@ def stamp(path: Path) -> object:
     except OSError:
         return None
     return status.st_mtime_ns, status.st_size, status.st_ino
+
+
+def open_versions(
+    spec: Spec, client: Client, *, audit: Audit | None = None, watch: bool = False
+) -> Versions:
+    """Open a spec; with `watch`, again whenever its file changes. Raises what opening raises."""
+
+    def reopen() -> Version:
+        compiled, ours = load(spec)
+        try:
+            opened = open_plugin(
+                spec,
+                compiled,
+                traits_of(compiled, spec.generation),
+                client,
+                name=spec.name or compiled.name,
+                ours=ours,
+                audit=audit,
+            )
+        except BaseException:
+            compiled.close()
+            raise
+        return opened, compiled.close
+
+    source = spec.plugin
+    if not watch or isinstance(source, bytes) or str(source).startswith(bundled.PREFIX):
+        return Versions(reopen())
+    path = Path(source)
+    seen = stamp(path)
+    return Versions(reopen(), watch=path, seen=seen, reopen=reopen)
