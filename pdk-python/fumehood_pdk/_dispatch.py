@@ -313,6 +313,10 @@ def failure(error: BaseException) -> bytes:
         return b'{"payload":{"type":"plugin_error","message":"%b"}}' % type(error).__name__.encode("ascii", "replace")
 
 
+def _ours(file: str) -> bool:
+    return "fumehood_pdk/_" in file or file.endswith("/_fumehood_main.py")
+
+
 def _told(error: BaseException) -> str:
     """`KeyError: 'x'` and where it came from, the plugin's frames only, the innermost last."""
     if isinstance(error, SystemExit):
@@ -324,7 +328,7 @@ def _told(error: BaseException) -> str:
     trace = error.__traceback__
     while trace is not None:
         code = trace.tb_frame.f_code
-        if "fumehood_pdk/_" not in code.co_filename.replace("\\", "/"):
+        if not _ours(code.co_filename.replace("\\", "/")):
             file = code.co_filename.replace("\\", "/").rpartition("/")[2]
             frames.append(f"  at {file}:{trace.tb_lineno} in {code.co_qualname}")
         trace = trace.tb_next

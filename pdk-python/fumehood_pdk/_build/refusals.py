@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any, Final
 
@@ -51,12 +52,10 @@ def unknown_import(file: str, item: Imported) -> BuildError:
     )
 
 
-def explain(
-    stopped: Stopped | None, found: Sources, bundle: Bundle, told: dict[str, Any] | None = None
-) -> BuildError:
-    """What ended the build: `told` by the guest, or the way in which it `stopped`."""
+def explain(stopped: Stopped, found: Sources, bundle: Bundle) -> BuildError:
+    """What ended the build: what the guest told last, else the way in which it stopped."""
+    told = _told(stopped.output)
     if told is None:
-        assert stopped is not None
         errors = _tidy(stopped.errors)
         return BuildError(f"importing {found.module} ended with {stopped}{': ' + errors if errors else ''}")
     frames: list[tuple[str, int, str]] = [tuple(frame) for frame in told["frames"]]
@@ -69,6 +68,15 @@ def explain(
         return BuildError(f"{frames[0][0]}:{frames[0][1]}: {told['message']}")
     shown = "\n".join(f"  at {file}:{line} in {name}" for file, line, name in frames[-8:])
     return BuildError(f"importing {found.module} failed: {message}" + (f"\n{shown}" if shown else ""))
+
+
+def _told(output: bytes) -> dict[str, Any] | None:
+    """The last line, if it is the one that `main.py.txt` writes when an import fails."""
+    try:
+        told = json.loads(output.strip().splitlines()[-1])
+    except (ValueError, IndexError):
+        return None
+    return told if isinstance(told, dict) and "failed" in told else None
 
 
 def _import(told: dict[str, Any], frames: list[tuple[str, int, str]], found: Sources, bundle: Bundle) -> BuildError:

@@ -37,10 +37,11 @@ class Snapshot:
 
 
 class Stopped(Exception):
-    """The run ended early; `errors` is what the guest wrote on standard error."""
+    """The run ended early; `output` and `errors` are what the guest wrote."""
 
-    def __init__(self, message: str, errors: str) -> None:
+    def __init__(self, message: str, output: bytes, errors: str) -> None:
         super().__init__(message)
+        self.output = output
         self.errors = errors
 
 
@@ -133,11 +134,12 @@ class _Machine:
         self.stack = (before, self.number(_STACK_POINTER))
 
     def _stopped(self, problem: BaseException) -> None:
+        output = bytes(self._world.output[1])
         errors = self._world.output[2].decode("utf-8", "replace").strip()
         if isinstance(problem, Exited):
-            raise Stopped(str(problem), errors) from None
+            raise Stopped(str(problem), output, errors) from None
         if isinstance(problem, self._wasmtime.WasmtimeError | self._wasmtime.Trap):
-            raise Stopped(str(problem).strip().splitlines()[-1].strip(), errors) from None
+            raise Stopped(str(problem).strip().splitlines()[-1].strip(), output, errors) from None
         raise problem
 
     def number(self, name: str) -> Any:
