@@ -156,9 +156,9 @@ pub fn retry_hint_in_text(message: &str) -> Option<u64> {
         number / 1000.0
     } else if unit.starts_with('s') {
         number
-    } else if unit.starts_with('m') {
+    } else if let Some(seconds) = unit.strip_prefix('m') {
         // "1m30.5s" goes on with the seconds
-        number * 60.0 + unit[1..].split('s').next().and_then(|s| s.parse::<f64>().ok()).unwrap_or(0.0)
+        number * 60.0 + seconds.split('s').next().and_then(|s| s.parse::<f64>().ok()).unwrap_or(0.0)
     } else {
         return None;
     };

@@ -36,6 +36,7 @@ pub trait HTTPLLMProvider: HTTPChatProvider + HTTPEmbeddingProvider + HTTPComple
 }
 
 /// Makes providers from configurations. Hosts call it anew for every operation.
+#[allow(clippy::wrong_self_convention)] // `from_config(&self)` is the guide's name
 pub trait HTTPLLMProviderFactory: Send + Sync {
     /// The plugin's name.
     fn name(&self) -> &str;

@@ -147,10 +147,18 @@ macro_rules! __plugin_speech {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __plugin_exports {
-    ($guest:ident: $($export:ident)*) => {$(
+    ($guest:ident: $($export:ident)*) => {
+        // Hosts call it once for each instance. Without it the linker wraps every export so that the
+        // constructors run in every call.
+        #[unsafe(no_mangle)]
+        pub extern "C" fn _initialize() {
+            $crate::plugin::extism_impl::initialize();
+        }
+        $(
         #[unsafe(no_mangle)]
         pub extern "C" fn $export() -> i32 {
             $crate::plugin::extism_impl::run(&$guest(), $crate::plugin::guest::Guest::$export)
         }
-    )*};
+        )*
+    };
 }

@@ -6,6 +6,17 @@ mod macros;
 
 pub use crate::{impl_extism_http_factory, impl_extism_http_plugin};
 
+/// Runs the C library's constructors; the module's `_initialize`.
+#[cfg(target_arch = "wasm32")]
+#[doc(hidden)]
+pub fn initialize() {
+    extern "C" {
+        fn __wasm_call_ctors();
+    }
+    // SAFETY: the linker defines it; the host calls `_initialize` before any export, and once
+    unsafe { __wasm_call_ctors() }
+}
+
 /// Runs one export: reads the input, calls, hands over output or error. 0 is success, 1 a structured error.
 #[cfg(target_arch = "wasm32")]
 #[doc(hidden)]
