@@ -42,6 +42,8 @@ ERRORS: Final = {
 """The exception tree: name to parent."""
 
 OTHERS: Final = {
+    "AsyncChatStream",
+    "AsyncProvider",
     "ChatResponse",
     "ChatStream",
     "Completion",
@@ -51,6 +53,7 @@ OTHERS: Final = {
     "Message",
     "Models",
     "Plugin",
+    "Pool",
     "Provider",
     "Receipt",
     "Registry",
@@ -122,7 +125,7 @@ def test_the_version_is_that_of_the_package() -> None:
     assert fumehood.__version__ == version("fumehood")
 
 
-HEAVY: Final = ("wasmtime", "httpx", "httpcore", "jsonschema", "rich", "click", "msgspec")
+HEAVY: Final = ("wasmtime", "httpx", "httpcore", "jsonschema", "rich", "click", "msgspec", "anyio")
 
 
 def test_importing_the_package_loads_nothing_heavy() -> None:

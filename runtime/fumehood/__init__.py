@@ -60,10 +60,15 @@ if TYPE_CHECKING:
         Speech,
         Transcription,
     )
+    from fumehood.provider.aprovider import AsyncProvider
+    from fumehood.provider.astream import AsyncChatStream
+    from fumehood.provider.pool import Pool
 
 __version__: str
 
 __all__ = [
+    "AsyncChatStream",
+    "AsyncProvider",
     "CacheError",
     "Cancelled",
     "ChatResponse",
@@ -89,6 +94,7 @@ __all__ = [
     "OutOfMemory",
     "Plugin",
     "PluginError",
+    "Pool",
     "ProtocolError",
     "Provider",
     "ProviderError",
@@ -126,6 +132,9 @@ _ROOMS: Final = {
     ),
     "fumehood.abi.replies": ("StreamChunk", "Usage"),
     "fumehood.plugin": ("Plugin", "host_function"),
+    "fumehood.provider.aprovider": ("AsyncProvider",),
+    "fumehood.provider.astream": ("AsyncChatStream",),
+    "fumehood.provider.pool": ("Pool",),
     "fumehood.provider": (
         "ChatResponse",
         "ChatStream",

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fumehood.errors import ClosedError, ConfigError
 from fumehood.limits import Limits
@@ -16,8 +16,12 @@ from fumehood.provider import bundled, file, keys
 from fumehood.provider.audit import Audit, Settings
 from fumehood.provider.file import Entry, PluginsFile
 from fumehood.provider.opening import Spec, make_client
+from fumehood.provider.pool import Pool
 from fumehood.provider.provider import Provider, open_spec
 from fumehood.provider.runtime import Client
+
+if TYPE_CHECKING:
+    from fumehood.provider.aprovider import AsyncProvider, Opening
 
 
 class Registry:
@@ -33,11 +37,13 @@ class Registry:
         *,
         ceiling: Limits = Limits(),  # noqa: B008 - frozen
         audit: str | os.PathLike[str] | Mapping[str, Any] | None = None,
+        pool: Pool | None = None,
     ) -> None:
         """Read `path`; None: $FUMEHOOD_CONFIG, ./plugins.toml (`providers.*` too), the platform's
         config folder. `ceiling` is what no entry can go beyond. `audit` is a file that gets one
         JSON line for each call, or a table of `path` and `sync`, as the file's own `audit` is,
-        which it replaces.
+        which it replaces. `pool` bounds the instances that live at once and is fair to its
+        plugins; without one there is the process's own.
 
         Raises ConfigError for what concerns the file as a whole.
         """
@@ -46,6 +52,7 @@ class Registry:
         self._ceiling = ceiling
         chosen = self._file.audit if audit is None else Settings.parse(audit, Path.cwd())
         self._audit = Audit(chosen) if chosen is not None else None
+        self._pool = pool
         self._lock = threading.Lock()
         self._client: Client | None = None
         self._closed = False
@@ -101,10 +108,35 @@ class Registry:
     def open(self, name: str, **overrides: Any) -> Provider:
         """Open the provider called `name`; `overrides` replace keys of its config.
 
+        Where the plugin's file is replaced, later operations run on the new one; those under way,
+        streams too, end on the old one. A new file that cannot be used is logged and passed over.
         Raises ConfigError for the entry, and everything that `Provider.open` raises.
         """
-        spec = self.spec(name, **overrides)
-        return open_spec(Provider, spec, client=self._shared_client(), audit=self._audit)
+        return open_spec(
+            Provider,
+            self.spec(name, **overrides),
+            client=self._shared_client(),
+            audit=self._audit,
+            pool=self._pool,
+            watch=True,
+        )
+
+    def aopen(self, name: str, **overrides: Any) -> Opening[AsyncProvider]:
+        """`open` for event loops: `await` it, or use it with `async with`."""
+        from fumehood.provider.aprovider import AsyncProvider, Opening, open_async
+
+        async def make() -> AsyncProvider:
+            return await open_async(
+                AsyncProvider,
+                self.spec(name, **overrides),
+                client=self._shared_client(),
+                network=self._file.network,
+                audit=self._audit,
+                pool=self._pool,
+                watch=True,
+            )
+
+        return Opening(make)
 
     def close(self) -> None:
         """Close the connections and the audit file; providers of this registry end with it."""
