@@ -25,6 +25,7 @@ _COMMANDS: Final = {
     "call": "Call one export of a plugin with bytes.",
     "inspect": "Show what a plugin is and what it would be allowed.",
     "audit": "Check the hash chain of an audit file.",
+    "build": "Build a provider class, written in Python, into a plugin.",
     "demo": "Run the main job against a stub, then contain hostile guests.",
 }
 
