@@ -157,6 +157,9 @@ class Template:
     def _define(self, linker: int, index: int) -> None:
         item = self._table[index]
         namespace, name = item.namespace.encode(), item.name.encode()
+        # Held until the call is over: of two threads that miss the cache at once, one gets an
+        # object that nobody else keeps.
+        kind = _func_type(item.params, item.results)
         failure = native.check(
             native.linker_define_func_unchecked(
                 linker,
@@ -164,7 +167,7 @@ class Template:
                 len(namespace),
                 name,
                 len(name),
-                native.pointer(_func_type(item.params, item.results)),
+                native.pointer(kind),
                 HOST_CALLBACK_POINTER,
                 index,
                 None,

@@ -1,0 +1,42 @@
+"""What is native and what keeps it alive."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from typing import Any
+
+import pytest
+import wasmtime
+
+from fumehood.engine import HostImport, native
+from fumehood.engine import template as room
+from tests.engine.support import template
+
+
+def test_a_type_lives_as_long_as_the_call_that_reads_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two threads that miss the cache of types at once, one gets an object of its own."""
+    made: list[weakref.ref[wasmtime.FuncType]] = []
+    seen: list[bool] = []
+    define = native.linker_define_func_unchecked
+
+    make = room._func_type.__wrapped__
+
+    def uncached(params: str, results: str) -> wasmtime.FuncType:
+        kind = make(params, results)
+        made.append(weakref.ref(kind))
+        return kind
+
+    def watched(*arguments: Any) -> Any:
+        gc.collect()
+        seen.append(made[-1]() is not None)
+        return define(*arguments)
+
+    wat = '(module (import "t" "f" (func (param i64 i32) (result i64))))'
+    it = template(wat, [HostImport("t", "f", "Ii", "I", lambda *_: 0)])
+    monkeypatch.setattr(native, "linker_define_func_unchecked", watched)
+    monkeypatch.setattr(room, "_func_type", uncached)
+    linker = it._new_linker()
+    native.linker_delete(linker)
+    it.close()
+    assert seen == [True]
