@@ -40,3 +40,12 @@ FAILING_CALLS: Final = count(10, 10_000)
 
 AUDIT_LINES: Final = count(50, 2_000)
 """Lines that each writer of a shared audit file adds."""
+
+FAILING_GUEST_CALLS: Final = count(300, 10_000)
+"""Failing calls of plugins by each of eight threads: every caller gets its own error."""
+
+FAILING_CHATS: Final = count(25, 10_000)
+"""The same with chats, each of which makes an instance of its own."""
+
+DROPPED_CHATS: Final = count(60, 10_000)
+"""Streamed chats that are dropped at random points: no socket, instance or thread may stay."""

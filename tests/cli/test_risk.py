@@ -7,57 +7,16 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from fumehood.cli.risk import secretive
 from fumehood.provider import bundled
 from tests.cli.support import PLUGIN, Run
+from tests.provider.wat import module, schema
 
 Wat = Callable[[str], Path]
 Rows = dict[str, dict[str, str]]
-
-_EXPORTS = "chat_request chat_stream_request parse_chat_response list_models_request"
-ALL = [*_EXPORTS.split(), "parse_list_models_response"]
-
-
-def module(says: dict[str, str], imports: str = "", memory: int = 1) -> str:
-    """A provider of generation C that answers with texts from its data segment."""
-    parts = [
-        '(import "extism:host/env" "alloc" (func $alloc (param i64) (result i64)))',
-        '(import "extism:host/env" "store_u8" (func $store (param i64 i32)))',
-        '(import "extism:host/env" "output_set" (func $output (param i64 i64)))',
-        imports,
-        f'(memory (export "memory") {memory})',
-        """(func $say (param $from i32) (param $size i32) (result i32)
-  (local $to i64) (local $i i32)
-  (local.set $to (call $alloc (i64.extend_i32_u (local.get $size))))
-  (block $done (loop $next
-    (br_if $done (i32.ge_u (local.get $i) (local.get $size)))
-    (call $store (i64.add (local.get $to) (i64.extend_i32_u (local.get $i)))
-                 (i32.load8_u (i32.add (local.get $from) (local.get $i))))
-    (local.set $i (i32.add (local.get $i) (i32.const 1))) (br $next)))
-  (call $output (local.get $to) (i64.extend_i32_u (local.get $size))) (i32.const 0))""",
-    ]
-    place = 16
-    for export, text in says.items():
-        data = text.encode()
-        escaped = "".join(f"\\{byte:02x}" for byte in data)
-        parts.append(f'(data (i32.const {place}) "{escaped}")')
-        parts.append(
-            f'(func (export "{export}") (result i32) '
-            f"(call $say (i32.const {place}) (i32.const {len(data)})))"
-        )
-        place += len(data)
-    parts += [f'(func (export "{name}") (result i32) (i32.const 1))' for name in ALL]
-    return "(module " + "\n".join(parts) + ")"
-
-
-def schema(*keys: str, required: tuple[str, ...] = ()) -> str:
-    properties: dict[str, Any] = {key: {"type": "string"} for key in keys}
-    return json.dumps({"type": "object", "properties": properties, "required": list(required)})
-
 
 PLAIN = {
     "name": "plain",
