@@ -110,8 +110,12 @@ class Connection:
 
     @property
     def expired(self) -> bool:
-        """Whether it was idle for too long, or the server ended it."""
-        return time.monotonic() - self._idle_since > KEEP_TIME or self.stream.ended()
+        """Whether it was idle for too long."""
+        return time.monotonic() - self._idle_since > KEEP_TIME
+
+    def stands(self) -> bool:
+        """Whether an idle connection can carry a request: the server may have ended it."""
+        return not self.expired and not self.stream.ended()
 
     def close(self) -> None:
         """Close the socket. Idempotent."""

@@ -48,7 +48,7 @@ class AsyncPools:
         while idle:
             self._count -= 1
             connection = idle.pop()  # the one used last is the likeliest to stand
-            if not connection.expired:
+            if connection.stands():
                 return connection
             connection.close()
         return None

@@ -18,7 +18,7 @@ from typing import Any, Final, Protocol
 
 import anyio
 import httpcore
-from anyio.lowlevel import EventLoopToken, checkpoint, current_token
+from anyio.lowlevel import EventLoopToken, current_token
 
 from fumehood.egress.url import IPAddress
 from fumehood.egress.wire import Operation
@@ -100,20 +100,17 @@ class Socket:
     async def read(self, waits: Waits, size: int, check: Check | None = None) -> bytes:
         """See `Stream`."""
         check = check or waits.operation.idle()
-        waited = False
         while True:
-            check()  # a peer that always has bytes ready must not keep us from looking,
+            # Waiting first, though bytes may be there: mostly they are not yet, each system call
+            # is a chance for other threads to take the interpreter, and a peer that always has
+            # bytes ready must keep neither the check nor the loop's other tasks from their turn.
+            await waits.readable(self._sock, check)
             try:
-                data = self._sock.recv(size)
+                return self._sock.recv(size)
             except (BlockingIOError, InterruptedError):
-                await waits.readable(self._sock, check)
-                waited = True
                 continue
             except OSError as problem:
                 raise httpcore.ReadError(str(problem)) from None
-            if not waited:
-                await checkpoint()  # nor the event loop from its other tasks
-            return data
 
     async def write(self, waits: Waits, data: bytes, begin: Callable[[], Check]) -> None:
         """See `Stream`."""

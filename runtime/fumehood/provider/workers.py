@@ -31,16 +31,54 @@ IDLE: Final = 10.0
 """Seconds that a thread waits for work before it ends."""
 
 
+class _Mail:
+    """Jobs that are done, on their way to one event loop: however many there are, it is woken
+    once."""
+
+    def __init__(self, token: EventLoopToken) -> None:
+        self.token = token
+        self._done: deque[anyio.Event] = deque()
+        self._sent = False
+
+    def post(self, done: anyio.Event) -> None:
+        """Have `done` set on the loop. Any thread."""
+        self._done.append(done)
+        if not self._sent:
+            self._sent = True
+            soon(self.token, self._deliver)
+
+    def _deliver(self) -> None:
+        self._sent = False  # before the first is taken: one that is added now sends again
+        while self._done:
+            self._done.popleft().set()
+
+
+class _Here(threading.local):
+    mail: _Mail | None = None
+
+
+_here: Final = _Here()
+
+
+def _mail() -> _Mail:
+    """That of the loop that runs on this thread."""
+    token = current_token()
+    found = _here.mail
+    if found is None or found.token != token:
+        found = _here.mail = _Mail(token)
+    return found
+
+
 class _Job(Generic[_T]):
     """A call under way from an event loop to a thread and back."""
 
-    __slots__ = ("_call", "_failure", "_result", "_token", "done", "key")
+    __slots__ = ("_call", "_failure", "_mail", "_result", "done", "key")
 
     def __init__(self, key: str, call: Callable[[], _T]) -> None:
         self.key = key
         self.done = anyio.Event()
         self._call = call
-        self._token: EventLoopToken = current_token()
+        self._mail = _mail()
         self._result: _T | None = None
         self._failure: BaseException | None = None
 
@@ -49,7 +87,7 @@ class _Job(Generic[_T]):
             self._result = self._call()
         except BaseException as failure:  # noqa: BLE001 - raised again where the caller waits
             self._failure = failure
-        soon(self._token, self.done.set)
+        self._mail.post(self.done)
 
     def outcome(self) -> _T:
         failure, self._failure = self._failure, None
