@@ -15,7 +15,7 @@ from tests.engine.support import OPERATIONS, SHAPES, Guest, env
 Do = Callable[..., int]
 
 
-def _wat() -> str:
+def _wat(merged: bool) -> str:
     branches = []
     for code, name in enumerate(OPERATIONS):
         params, result = SHAPES[name]
@@ -32,11 +32,14 @@ def _wat() -> str:
             "I": f"(call $done {call})",
         }[result]
         branches.append(f"(if (i32.eq (local.get $op) (i32.const {code})) (then {wrapped}))")
+    # only a guest with a memory of its own is linked with the kernel
+    memory = '(memory (export "memory") 1)' if merged else ""
     return f"""(module
       {env(*OPERATIONS)}
       (import "test" "next" (func $next (result i32)))
       (import "test" "arg" (func $arg (param i32) (result i64)))
       (import "test" "done" (func $done (param i64)))
+      {memory}
       (func (export "run") (result i32) (local $op i32)
         (loop $again
           (local.set $op (call $next))
@@ -49,8 +52,9 @@ def _wat() -> str:
 class KernelBox:
     """Runs a script against the real kernel: `script(do)`, `do("alloc", 8)` gives the result."""
 
-    def __init__(self, **limits: Any) -> None:
+    def __init__(self, *, merged: bool = False, **limits: Any) -> None:
         self._limits = limits
+        self._merged = merged
 
     def run(self, script: Callable[[Do], None], data: bytes = b"") -> bytes:
         """The call's output after `script` has run its operations; raises what the call does."""
@@ -95,7 +99,8 @@ class KernelBox:
             HostImport("test", "done", "I", "", done),
         ]
         thread = threading.Thread(target=director)
-        with Guest(_wat(), imports, **self._limits) as guest:
+        with Guest(_wat(self._merged), imports, **self._limits) as guest:
+            assert (guest.template.main.merged is not None) is self._merged
             thread.start()
             try:
                 result = guest.call("run", data)

@@ -6,9 +6,10 @@ import struct
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from fumehood.engine import module as module_file
 from fumehood.errors import OutOfMemory, PluginError
 from tests.counts import HYPOTHESIS_EXAMPLES
 from tests.engine.kernelbox import Do, KernelBox
@@ -18,8 +19,24 @@ KERNEL = 1 * MIB
 WORD = (1 << 64) - 1
 
 
+@pytest.fixture(autouse=True, params=["beside", "merged"])
+def merged(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every case twice: the kernel as an instance beside the guest, and linked into it."""
+    monkeypatch.setattr(module_file, "MERGED_PAGES", KERNEL // 65536)
+    monkeypatch.setattr(module_file, "_compiled", COMPILED)
+    BOX["merged"] = request.param == "merged"
+
+
+COMPILED = type(module_file._compiled)()
+BOX = {"merged": False}
+
+
+def box() -> KernelBox:
+    return KernelBox(merged=BOX["merged"], kernel_memory=KERNEL)
+
+
 def run(script: Callable[[Do], None], data: bytes = b"") -> bytes:
-    return KernelBox(kernel_memory=KERNEL).run(script, data)
+    return box().run(script, data)
 
 
 def test_alloc_gives_distinct_blocks_above_64_with_their_lengths() -> None:
@@ -255,16 +272,14 @@ def test_the_kernel_hands_out_exactly_its_limit() -> None:
 
 
 def test_many_small_blocks_share_the_limit_with_their_table() -> None:
+    def script(do: Do) -> None:
+        count = 0
+        while do("alloc", 1):
+            count += 1
+        # 16 bytes of data and 8 of table each, after the first 80 bytes
+        assert KERNEL // 26 < count <= KERNEL // 24
 
-    KernelBox(kernel_memory=256 * 1024).run(lambda do: _count_blocks(do, 256 * 1024))
-
-
-def _count_blocks(do: Do, limit: int) -> None:
-    count = 0
-    while do("alloc", 1):
-        count += 1
-    # 16 bytes of data and 8 of table each, after the first 80 bytes
-    assert limit // 26 < count <= limit // 24
+    run(script)
 
 
 # -- against a model ----------------------------------------------------------------------------
@@ -376,7 +391,11 @@ def check_step(do: Do, model: Model, step: tuple[object, ...]) -> None:
         assert got == expected[name]
 
 
-@settings(max_examples=HYPOTHESIS_EXAMPLES, deadline=None)
+@settings(
+    max_examples=HYPOTHESIS_EXAMPLES,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 @given(st.binary(max_size=100), st.lists(STEP, max_size=60))
 def test_random_operations_agree_with_the_model(
     data: bytes, steps: list[tuple[object, ...]]
@@ -390,6 +409,6 @@ def test_random_operations_agree_with_the_model(
         model.error = 0
 
     at, n = 0, 0
-    output = KernelBox(kernel_memory=KERNEL).run(script, data)
+    output = box().run(script, data)
     at, n = model.output
     assert output == bytes(model.bytes.get(at + i, 0) for i in range(n))

@@ -12,9 +12,11 @@ from fumehood.engine import module as module_file
 from fumehood.engine.cache import ModuleCache, default_cache
 from fumehood.engine.compiler import compile_in_child, plain
 from fumehood.engine.machine import machine
+from fumehood.engine.merging import merging
 from fumehood.errors import CacheError, LoadError
 from tests.engine.support import Guest
 
+ENGINE = merging(module_file.MERGED_PAGES)
 ADD = b'(module (func (export "run") (result i32) (i32.const 0)))'
 
 
@@ -161,7 +163,7 @@ def test_a_compiler_that_costs_too_much_is_stopped(
         compile_in_child(binary(big()), tmp_path / "x")
 
 
-# -- the cache --------------------------------------------------------------------------------------
+# -- the cache ------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -175,8 +177,8 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleCache:
 
 def filled(cache: ModuleCache) -> tuple[str, Path]:
     module = load_module(big())
-    path = cache.path(module.sha256)
-    assert cache.load(module.sha256) is not None
+    path = cache.path(module.sha256, ENGINE)
+    assert cache.load(module.sha256, ENGINE) is not None
     return module.sha256, path
 
 
@@ -195,7 +197,7 @@ def test_a_tampered_file_is_never_loaded(cache: ModuleCache) -> None:
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
-    assert cache.load(digest) is None
+    assert cache.load(digest, ENGINE) is None
     assert not path.exists()
 
 
@@ -214,15 +216,15 @@ def test_what_does_not_verify_is_not_there(cache: ModuleCache, tmp_path: Path, w
     else:
         path.unlink()
         path.mkdir()
-    assert cache.load(digest) is None
+    assert cache.load(digest, ENGINE) is None
 
 
 def test_an_artefact_cannot_stand_in_for_another_module(cache: ModuleCache) -> None:
     _, path = filled(cache)
-    other = cache.path("0" * 64)
+    other = cache.path("0" * 64, ENGINE)
     other.write_bytes(path.read_bytes())
     other.with_suffix(".mac").write_bytes(path.with_suffix(".mac").read_bytes())
-    assert cache.load("0" * 64) is None
+    assert cache.load("0" * 64, ENGINE) is None
 
 
 def test_a_rejected_file_is_compiled_anew(
@@ -233,7 +235,7 @@ def test_a_rejected_file_is_compiled_anew(
     monkeypatch.setattr(module_file, "_compiled", type(module_file._compiled)())
     load_module(big())
     assert path.read_bytes() != b"garbage"
-    assert cache.load(_digest) is not None
+    assert cache.load(_digest, ENGINE) is not None
 
 
 def test_folders_and_keys_of_others_are_refused(tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
 """The only room that imports wasmtime: engines, the kernel, sandboxes."""
 
+from fumehood.engine.declared import ExportInfo, ImportInfo
 from fumehood.engine.hostcall import HostCall, HostImport
-from fumehood.engine.module import CompiledModule, ExportInfo, ImportInfo, load_module
+from fumehood.engine.module import CompiledModule, load_module
 from fumehood.engine.sandbox import ExitRequest, GoneError, Sandbox
 from fumehood.engine.template import NamedModule, Preopen, Template, signature
 

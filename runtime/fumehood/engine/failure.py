@@ -7,7 +7,7 @@ guest can neither mask its own timeout nor pass its text off as the cause.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from fumehood.abi.memory import check_range
 from fumehood.engine import kernel, native
@@ -15,6 +15,7 @@ from fumehood.errors import (
     Cancelled,
     Error,
     Exit,
+    HostError,
     HostFunctionError,
     LimitError,
     OutOfFuel,
@@ -28,7 +29,10 @@ from fumehood.errors import (
 )
 
 if TYPE_CHECKING:
+    from fumehood.engine.interrupt import Interrupts
     from fumehood.engine.sandbox import Sandbox
+    from fumehood.limits import Limits
+    from fumehood.meter import Meter
 
 ERROR_TEXT_CAP: Final = 64 * 1024
 """Bytes of guest error text that are read at all."""
@@ -51,6 +55,36 @@ _OUT_OF_FUEL: Final = 11
 _UNSIGNED: Final = 1 << 32
 
 
+class Guest(Protocol):
+    """What every kind of sandbox can say about a call that did not end well."""
+
+    limits: Limits
+    meter: Meter
+    interrupts: Interrupts
+    host_error: BaseException | None
+    exit_status: int | None
+    timed_out: str | None
+    notes: str
+
+    def stop_reason(self) -> str | None:
+        """Why the guest must stop now, or None."""
+
+    def guest_timeout(self) -> Timeout:
+        """The error for guest time that is used up."""
+
+    def refused(self) -> int:
+        """Bytes that the kernel refused."""
+
+    def memory_sizes(self) -> list[int]:
+        """Bytes of each guest memory that is known."""
+
+    def guest_memory_size(self) -> int:
+        """Their sum."""
+
+    def memory_share(self) -> int:
+        """Bytes that one memory may have."""
+
+
 def guest_text(sandbox: Sandbox) -> str | None:
     """The guest's error text, decoded with replacement; None where it set none.
 
@@ -70,7 +104,7 @@ def guest_text(sandbox: Sandbox) -> str | None:
     return sandbox.data[block.offset : block.offset + length].tobytes().decode("utf-8", "replace")
 
 
-def stopped(sandbox: Sandbox, reason: str) -> BaseException:
+def stopped(sandbox: Guest, reason: str) -> BaseException:
     """The error for a guest that was stopped by its host."""
     if reason == "cancelled":
         return Cancelled("the operation was cancelled")
@@ -82,7 +116,7 @@ def stopped(sandbox: Sandbox, reason: str) -> BaseException:
     return sandbox.meter.timeout()
 
 
-def out_of_fuel(sandbox: Sandbox) -> OutOfFuel:
+def out_of_fuel(sandbox: Guest) -> OutOfFuel:
     """The error for fuel that is used up."""
     return OutOfFuel(
         f"the fuel of {sandbox.meter.limits.fuel} units is used up",
@@ -92,7 +126,7 @@ def out_of_fuel(sandbox: Sandbox) -> OutOfFuel:
 
 
 def _first_cause(
-    sandbox: Sandbox, code: int | None, failed: native.Failure | None
+    sandbox: Guest, code: int | None, failed: native.Failure | None
 ) -> BaseException | None:
     """The causes that stand before everything the guest says."""
     raised = sandbox.host_error
@@ -124,7 +158,7 @@ def _first_cause(
 
 
 def _memory_cause(
-    sandbox: Sandbox, code: int | None, failed: native.Failure | None
+    sandbox: Guest, code: int | None, failed: native.Failure | None
 ) -> OutOfMemory | TooMuch | None:
     refused = sandbox.refused()
     if refused:
@@ -135,14 +169,9 @@ def _memory_cause(
             hint="raise limits.kernel_memory",
         )
     if failed is not None and code is None and sandbox.host_error is None:
-        text = failed.text
-        if "memory minimum size" in text:
-            return OutOfMemory("a module's minimum memory is above limits.memory")
-        if "table minimum size" in text:
-            return TooMuch(
-                f"a module's table has more than {sandbox.limits.table_elements} elements",
-                limit="table_elements",
-            )
+        refused_minimum = _minimum_cause(sandbox.limits, failed)
+        if refused_minimum is not None:
+            return refused_minimum
     if code is not None and _near_limit(sandbox):
         return OutOfMemory(
             f"the guest trapped with {sandbox.guest_memory_size()} bytes of memory in use; "
@@ -153,7 +182,7 @@ def _memory_cause(
     return None
 
 
-def _near_limit(sandbox: Sandbox) -> bool:
+def _near_limit(sandbox: Guest) -> bool:
     """Within one growth step of the limit: wasmtime leaves no trace of a refused grow, the guest
     sees −1 and usually traps. A step is a page, or a sixteenth of the limit: allocators ask for
     more at a time the larger they are."""
@@ -162,10 +191,41 @@ def _near_limit(sandbox: Sandbox) -> bool:
     return any(size + step > share for size in sandbox.memory_sizes())
 
 
+def _minimum_cause(limits: Limits, failed: native.Failure) -> OutOfMemory | TooMuch | None:
+    """wasmtime refused what a module declares; only its words tell which."""
+    if "memory minimum size" in failed.text:
+        return OutOfMemory("a module's minimum memory is above limits.memory")
+    if "table minimum size" in failed.text:
+        return TooMuch(
+            f"a module's table has more than {limits.table_elements} elements",
+            limit="table_elements",
+        )
+    return None
+
+
+def unmade(limits: Limits, failed: native.Failure) -> Error:
+    """The error for a store in which nothing could be made yet."""
+    refused = _minimum_cause(limits, failed)
+    if refused is not None:
+        return refused
+    if failed.code is not None:
+        return from_trap(failed)
+    return HostError(
+        f"no sandbox can be made: {failed.root()}",
+        hint="too many live sandboxes, or no address space left",
+    )
+
+
 def trapped(sandbox: Sandbox, failed: native.Failure, where: str) -> BaseException | None:
     """The error for a guest that did not return; None for `proc_exit(0)` without an error."""
+    return ended(sandbox, failed, where, guest_text(sandbox))
+
+
+def ended(
+    sandbox: Guest, failed: native.Failure, where: str, text: str | None
+) -> BaseException | None:
+    """As `trapped`, for any kind of guest; `text` is the error that it had set before."""
     cause = _first_cause(sandbox, failed.code, failed)
-    text = guest_text(sandbox)
     if cause is None:
         if text is not None:
             cause = PluginError(text, rc=-1)
@@ -176,7 +236,7 @@ def trapped(sandbox: Sandbox, failed: native.Failure, where: str) -> BaseExcepti
                 f"{where} exited with status {sandbox.exit_status}", status=sandbox.exit_status
             )
         else:
-            cause = from_trap(sandbox, failed)
+            cause = from_trap(failed)
     return _attach(sandbox, cause, text)
 
 
@@ -190,7 +250,13 @@ def returned(sandbox: Sandbox, code: int) -> BaseException:
     return _attach(sandbox, cause, text)
 
 
-def _attach(sandbox: Sandbox, cause: BaseException, text: str | None) -> BaseException:
+def reported(sandbox: Guest, text: str) -> BaseException:
+    """The error for a component that returned one."""
+    cause = _first_cause(sandbox, None, None) or PluginError(text[:ERROR_TEXT_CAP], rc=1)
+    return _attach(sandbox, cause, text)
+
+
+def _attach(sandbox: Guest, cause: BaseException, text: str | None) -> BaseException:
     if isinstance(cause, Error):
         if text is not None and not isinstance(cause, PluginError):
             cause.guest_error = clip(text)
@@ -200,7 +266,7 @@ def _attach(sandbox: Sandbox, cause: BaseException, text: str | None) -> BaseExc
     return cause
 
 
-def from_trap(sandbox: Sandbox, failed: native.Failure) -> Trap:
+def from_trap(failed: native.Failure) -> Trap:
     """The trap itself: a stable reason, the frames as an attribute."""
     if failed.code is None:
         reason = "trap"

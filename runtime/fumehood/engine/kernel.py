@@ -62,11 +62,8 @@ def pages(size: int) -> int:
 
 
 @functools.lru_cache(maxsize=16)
-def kernel_module(page_count: int) -> int:
-    """Address of the compiled kernel with `page_count` pages of data memory.
-
-    Compiled once per size and process and never freed: a handful of limits are in use at a time.
-    """
+def kernel_binary(page_count: int) -> bytes:
+    """The kernel with `page_count` pages of data memory, as Wasm."""
     text = resources.files("fumehood.engine").joinpath("kernel.wat").read_text("utf-8")
     size = page_count * PAGE
     values = {
@@ -81,4 +78,13 @@ def kernel_module(page_count: int) -> int:
     binary = native.wat2wasm(text.encode())
     if isinstance(binary, native.Failure):
         raise HostError(f"the kernel does not assemble: {binary.root()}")
-    return machine().compile(binary)
+    return binary
+
+
+@functools.lru_cache(maxsize=16)
+def kernel_module(page_count: int) -> int:
+    """Address of the compiled kernel, for guests that are not merged with it.
+
+    Compiled once per size and process and never freed: a handful of limits are in use at a time.
+    """
+    return machine().compile(kernel_binary(page_count))

@@ -6,79 +6,66 @@ import functools
 import hashlib
 import tempfile
 import threading
+import weakref
 from collections import OrderedDict
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-import wasmtime
-
-from fumehood.engine import native
+from fumehood.engine import kernel, native
 from fumehood.engine.cache import ModuleCache, default_cache
 from fumehood.engine.compiler import compile_in_child, plain
-from fumehood.engine.machine import machine, wrap_module
+from fumehood.engine.declared import ExportInfo, ImportInfo, declarations
+from fumehood.engine.machine import Machine, Translator, machine
+from fumehood.engine.merge import RESERVED
+from fumehood.engine.merging import Merging, is_merged, merging
 from fumehood.engine.wasmfile import MemoryLimits, is_component, is_wat, memories
 from fumehood.errors import HostError, LoadError
+from fumehood.limits import Limits
 
-_LETTERS: Final = {"i32": "i", "i64": "I", "f32": "f", "f64": "F", "v128": "v"}
-_REFERENCE: Final = "r"
-
-
-@dataclass(frozen=True, slots=True)
-class ImportInfo:
-    """One import. `kind` is func, memory, table, global or tag; the types are one letter a
-    value: i = i32, I = i64, f = f32, F = f64, v = v128, r = a reference."""
-
-    module: str
-    name: str
-    kind: str
-    params: str = ""
-    results: str = ""
+MERGED_PAGES: Final = kernel.pages(Limits().kernel_memory)
+"""Modules are linked with a kernel of the default size; other sizes take a kernel beside them."""
 
 
-@dataclass(frozen=True, slots=True)
-class ExportInfo:
-    """One export; see `ImportInfo` for `kind` and the type letters."""
-
-    name: str
-    kind: str
-    params: str = ""
-    results: str = ""
-
-    @property
-    def callable(self) -> bool:
-        """A function without parameters that gives nothing or one i32: what a host may call as
-        a plugin function (provider-abi.md §0.1, extism-abi.md §2.5)."""
-        return self.kind == "func" and not self.params and self.results in {"", "i"}
-
-
-@dataclass(frozen=True)
 class CompiledModule:
-    """Compiled code; shared by every sandbox made from it, never freed while one may be."""
+    """Compiled code; shared by every sandbox made from it, never freed while one may be.
 
-    sha256: str
-    size: int
-    imports: tuple[ImportInfo, ...]
-    exports: dict[str, ExportInfo]
-    memories: tuple[MemoryLimits, ...]
-    handle: wasmtime.Module = field(repr=False)
-    address: int = field(repr=False)
+    `merged` is the size in pages of the kernel that the code at `address` holds, None where it
+    holds none. `alone()` is the guest by itself, compiled when it is first wanted: for module sets
+    and for kernels of another size.
+    """
+
+    def __init__(self, sha256: str, size: int, binary: bytes, address: int) -> None:
+        self.sha256 = sha256
+        self.size = size
+        declared = declarations(binary)
+        self.imports: tuple[ImportInfo, ...] = declared.imports
+        self.exports: dict[str, ExportInfo] = declared.exports
+        self.memories: tuple[MemoryLimits, ...] = memories(binary)
+        self.address = address
+        _free_with(self, address)
+        # a guest with such names of its own was not merged: it must not pass off its memories as
+        # the kernel's
+        reserved = any(name.startswith(RESERVED) for name in self.exports)
+        self.merged = MERGED_PAGES if not reserved and is_merged(address) else None
+        self._binary = binary
+        self._alone: int | None = None
+        self._lock = threading.Lock()
+
+    def alone(self) -> int:
+        """The address of the guest's own code, without a kernel in it."""
+        if self.merged is None:
+            return self.address
+        with self._lock:
+            if self._alone is None:
+                self._alone = _module_code(self._binary, self.sha256, machine())
+                _free_with(self, self._alone)
+            return self._alone
 
 
-def _types(values: Any) -> str:
-    return "".join(_LETTERS.get(str(v), _REFERENCE) for v in values)
-
-
-def _shape(kind: Any) -> tuple[str, str, str]:
-    if isinstance(kind, wasmtime.FuncType):
-        return "func", _types(kind.params), _types(kind.results)
-    if isinstance(kind, wasmtime.MemoryType):
-        return "memory", "", ""
-    if isinstance(kind, wasmtime.TableType):
-        return "table", "", ""
-    if isinstance(kind, wasmtime.GlobalType):
-        return "global", "", ""
-    return "tag", "", ""
+def _free_with(owner: object, module: int) -> None:
+    """Free compiled code when its owner goes. Not at the end of the process: wasmtime-py may be
+    gone by then, and the system frees everything anyway."""
+    weakref.finalize(owner, native.module_delete, module).atexit = False
 
 
 def to_binary(source: bytes) -> bytes:
@@ -87,7 +74,7 @@ def to_binary(source: bytes) -> bytes:
         if is_component(source):
             raise LoadError(
                 "this file is a component, not a core module",
-                hint="fumehood runs core modules with the Extism ABI",
+                hint="only a provider may be one; Extism plugins are core modules",
             )
         return source
     if is_wat(source):
@@ -127,54 +114,46 @@ def load_module(source: bytes) -> CompiledModule:
 
 def _compile(source: bytes, digest: str) -> CompiledModule:
     binary = to_binary(source)
-    handle = wrap_module(_machine_code(binary, digest))
-    try:
-        imports = tuple(ImportInfo(i.module, i.name or "", *_shape(i.type)) for i in handle.imports)
-        exports = {e.name: ExportInfo(e.name, *_shape(e.type)) for e in handle.exports}
-    except UnicodeDecodeError as problem:
-        raise LoadError("an import or export name is not UTF-8") from problem
-    return CompiledModule(
-        sha256=digest,
-        size=len(source),
-        imports=imports,
-        exports=exports,
-        memories=memories(binary),
-        handle=handle,
-        address=native.pointer(handle),
-    )
+    code = _module_code(binary, digest, merging(MERGED_PAGES))
+    return CompiledModule(digest, len(source), binary, code)
 
 
-def _machine_code(binary: bytes, digest: str) -> int:
-    """From the cache, or compiled: small and plain modules here, all others in a child."""
-    engine = machine()
-    if plain(binary):
-        engine.validate(binary)
-        return engine.compile(binary)
+def _module_code(binary: bytes, digest: str, engine: Machine | Merging) -> int:
+    if plain(binary):  # here and now: a child process would cost more
+        return engine.compile_guest(binary)
+    return machine_code(binary, digest, engine)
+
+
+def machine_code(binary: bytes, digest: str, engine: Translator) -> int:
+    """The address of compiled code: from the cache, or compiled in a child process.
+
+    Raises LoadError, HostError and CacheError.
+    """
     cache = _cache()
     if cache is not None:
-        known = cache.load(digest)
+        known = cache.load(digest, engine)
         if known is not None:
             return known
     if cache is None:
         with tempfile.TemporaryDirectory(prefix="fumehood-") as folder:
             artefact = Path(folder) / "module"
-            compile_in_child(binary, artefact)
-            return _load_artefact(artefact)
+            compile_in_child(binary, artefact, engine.kind)
+            return _load_artefact(artefact, engine)
     artefact = cache.scratch()
     try:
-        compile_in_child(binary, artefact)
-        fresh = _load_artefact(artefact)
-        cache.store(digest, artefact)
+        compile_in_child(binary, artefact, engine.kind)
+        fresh = _load_artefact(artefact, engine)
+        cache.store(digest, artefact, engine)
     finally:
         artefact.unlink(missing_ok=True)
     return fresh
 
 
-def _load_artefact(artefact: Path) -> int:
-    module = machine().deserialize(artefact.read_bytes())
-    if module is None:
+def _load_artefact(artefact: Path, engine: Translator) -> int:
+    code = engine.deserialize(artefact.read_bytes())
+    if code is None:
         raise HostError("wasmtime cannot load what it just compiled")
-    return module
+    return code
 
 
 @functools.lru_cache(maxsize=1)

@@ -92,6 +92,7 @@ epoch_callback: Any = _fn(TINY, "wasmtime_store_epoch_deadline_callback", None, 
 increment_epoch: Any = _fn(TINY, "wasmtime_engine_increment_epoch", None, P)
 
 pre_instantiate: Any = _fn(RUN, "wasmtime_instance_pre_instantiate", P, P, P, P, P)
+instance_pre_delete: Any = _fn(TINY, "wasmtime_instance_pre_delete", None, P)
 linker_new: Any = _fn(TINY, "wasmtime_linker_new", P, P)
 linker_clone: Any = _fn(TINY, "wasmtime_linker_clone", P, P)
 linker_delete: Any = _fn(TINY, "wasmtime_linker_delete", None, P)
@@ -119,6 +120,9 @@ module_validate: Any = _fn(RUN, "wasmtime_module_validate", P, P, C.c_char_p, SZ
 module_new: Any = _fn(RUN, "wasmtime_module_new", P, P, C.c_char_p, SZ, P)
 module_deserialize_file: Any = _fn(RUN, "wasmtime_module_deserialize_file", P, P, C.c_char_p, P)
 module_deserialize: Any = _fn(RUN, "wasmtime_module_deserialize", P, P, C.c_char_p, SZ, P)
+_module_exports: Any = _fn(TINY, "wasmtime_module_exports", None, P, P)
+_exporttype_name: Any = _fn(TINY, "wasm_exporttype_name", P, P)
+_exporttypes_delete: Any = _fn(TINY, "wasm_exporttype_vec_delete", None, P)
 module_delete: Any = _fn(TINY, "wasmtime_module_delete", None, P)
 wat2wasm_raw: Any = _fn(RUN, "wasmtime_wat2wasm", P, C.c_char_p, SZ, P)
 trap_new: Any = _fn(TINY, "wasmtime_trap_new", P, C.c_char_p, SZ)
@@ -233,6 +237,22 @@ def check(error: int | None, trap: Any = None) -> Failure | None:
     if error and held:
         _trap_delete(held)
     return take_failure(error or None, held)
+
+
+def export_names(module: int) -> list[str]:
+    """The names of a compiled module's exports, in order."""
+    exports = bindings.wasm_exporttype_vec_t()
+    _module_exports(module, byref(exports))
+    try:
+        names = []
+        for index in range(exports.size):
+            name = C.cast(
+                _exporttype_name(exports.data[index]), C.POINTER(bindings.wasm_byte_vec_t)
+            ).contents
+            names.append(C.string_at(name.data, name.size).decode("utf-8", "replace"))
+        return names
+    finally:
+        _exporttypes_delete(byref(exports))
 
 
 def wat2wasm(text: bytes) -> bytes | Failure:

@@ -151,44 +151,74 @@ class Sandbox:
         self._store: int = native.store_new(engine.address, None, None)
         self.context_address: int = native.store_context(self._store)
         self._context = byref(ctypes.c_char.from_address(self.context_address))
-        modules = len(self._template.modules)
         native.epoch_callback(self._store, _EPOCH_POINTER, self.context_address, None)
         native.set_epoch_deadline(self.context_address, 1)
         self._kernel = native.Instance()
-        size = (pages + pages // 2 + 1) * kernel.PAGE
-        native.store_limiter(self._store, size, 1, 1, 1, 2)
         self._set_fuel(1_000_000)
+        pre = self._template.merged_pre(pages)
+        try:
+            if pre is None:
+                self._make_kernel(pages)
+                names = (b"memory", b"meta", b"alloc", b"free")
+            else:
+                self._make_merged(pre, pages)
+                names = (b"fh:memory", b"fh:meta", b"fh:alloc", b"fh:free")
+            self._give_folders()
+        except BaseException:
+            native.store_delete(self._store)
+            raise
+        self._merged = pre is not None
+        memory, meta, alloc, free = (self._export(self._kernel, name) for name in names)
+        assert memory is not None
+        assert meta is not None
+        assert alloc is not None
+        assert free is not None
+        self.data = self._view(memory)
+        self._data_size = len(self.data)
+        self._meta_extern = meta
+        self._meta = self._view(meta)
+        self._kernel_alloc = byref(native.Func(alloc.a, alloc.b))
+        self._kernel_free = byref(native.Func(free.a, free.b))
+        _live[self.context_address] = self
+
+    def _limit(self, memory: int) -> None:
+        """Tell wasmtime the store's limits, `memory` bytes for each memory that grows."""
+        modules = self._template.modules
+        # a command among the modules is instantiated once a call of it
+        commands = any(n.is_command for n in modules[:-1])
+        instances = len(modules) + 1 + (_COMMAND_CALLS if commands else 0)
+        native.store_limiter(
+            self._store,
+            memory,
+            self.limits.table_elements,
+            instances,
+            _TABLES * instances,
+            instances + 2,
+        )
+
+    def _make_kernel(self, pages: int) -> None:
+        """A kernel instance of its own; the kernel's size is no matter of the guest's limit."""
+        native.store_limiter(self._store, (pages + pages // 2 + 1) * kernel.PAGE, 1, 1, 1, 2)
         from fumehood.engine.template import kernel_pre
 
+        self._pre_instantiate(kernel_pre(pages))
+        self._limit(self._share)
+
+    def _make_merged(self, pre: int, pages: int) -> None:
+        """Guest and kernel in one. No guest code runs before the guest's own limit is set: its
+        start function is an export here."""
+        self._limit(max(self._share, pages * kernel.PAGE))
+        self._pre_instantiate(pre)
+        self._limit(self._share)
+        self._guest = self._kernel
+
+    def _pre_instantiate(self, pre: int) -> None:
         failed = native.check(
-            native.pre_instantiate(
-                kernel_pre(pages), self.context_address, byref(self._kernel), self._trap_ref
-            ),
+            native.pre_instantiate(pre, self.context_address, byref(self._kernel), self._trap_ref),
             self._trap,
         )
         if failed is not None:
-            native.store_delete(self._store)
-            raise HostError(
-                f"no sandbox can be made: {failed.root()}",
-                hint="too many live sandboxes, or no address space left",
-            )
-        # a command among the modules is instantiated once a call of it
-        commands = any(n.is_command for n in self._template.modules[:-1])
-        instances = modules + 1 + (_COMMAND_CALLS if commands else 0)
-        native.store_limiter(
-            self._store,
-            self._share,
-            limits.table_elements,
-            instances,
-            _TABLES * instances,
-            instances + 1,
-        )
-        self._give_folders()
-        self.data = self._memory_view(b"memory")
-        self._data_size = len(self.data)
-        self._meta_extern = self._export(self._kernel, b"meta")
-        self._meta = self._memory_view(b"meta")
-        _live[self.context_address] = self
+            raise failures.unmade(self.limits, failed)
 
     def _give_folders(self) -> None:
         if not self._template.preopens:
@@ -210,11 +240,6 @@ class Sandbox:
         )
         return extern if found else None
 
-    def _memory_view(self, name: bytes) -> memoryview:
-        extern = self._export(self._kernel, name)
-        assert extern is not None
-        return self._view(extern)
-
     def _view(self, extern: native.Extern) -> memoryview:
         where = ctypes.addressof(extern) + 8
         size = native.memory_data_size(self.context_address, where)
@@ -223,6 +248,12 @@ class Sandbox:
     def _instantiate(self) -> None:
         template = self._template
         self._begin(0)
+        if self._merged:
+            self._know_memory(self._guest)
+            start = self._export(self._guest, b"fh:start")
+            if start is not None:
+                self._run(start, 0, "the start function")
+            return
         linker = template.borrow()
         try:
             self._define(linker, _KERNEL_NAME, self._kernel)
@@ -231,7 +262,7 @@ class Sandbox:
                 if named.is_command and named.module is not template.main:
                     name = named.name.encode()
                     error = native.linker_module(
-                        linker, self.context_address, name, len(name), named.module.address
+                        linker, self.context_address, name, len(name), named.module.alone()
                     )
                     self._settle(error, "instantiation")
                     continue
@@ -239,20 +270,23 @@ class Sandbox:
                 error = native.linker_instantiate(
                     linker,
                     self.context_address,
-                    named.module.address,
+                    named.module.alone(),
                     byref(instance),
                     self._trap_ref,
                 )
                 self._settle(error, "instantiation")
-                memory = self._export(instance, b"memory")
-                if memory is not None and memory.kind == native.KIND_MEMORY:
-                    self._memories.append(native.memory_argument(memory))
+                self._know_memory(instance)
                 self._guest = instance
                 if named.module is not template.main:
                     self._run_if_initialiser(named.module.exports, "_initialize")
                     self._define(linker, named.name.encode(), instance)
         finally:
             template.give_back(linker)
+
+    def _know_memory(self, instance: Any) -> None:
+        memory = self._export(instance, b"memory")
+        if memory is not None and memory.kind == native.KIND_MEMORY:
+            self._memories.append(native.memory_argument(memory))
 
     def _define(self, linker: int, name: bytes, instance: Any) -> None:
         failed = native.check(
@@ -269,7 +303,7 @@ class Sandbox:
         if "hs_init" in exports and exports["hs_init"].kind == "func":
             self._run_if_initialiser(exports, "_initialize")
             if exports["hs_init"].params == "ii":
-                self._run("hs_init", 2)
+                self._run(self._export(self._guest, b"hs_init"), 2, "hs_init")
             return
         for name in ("__wasm_call_ctors", "_initialize"):
             if self._run_if_initialiser(exports, name):
@@ -279,11 +313,10 @@ class Sandbox:
         info = exports.get(name)
         if info is None or info.kind != "func" or info.params or info.results:
             return False
-        self._run(name, 0)
+        self._run(self._export(self._guest, name.encode()), 0, name)
         return True
 
-    def _run(self, name: str, arguments: int) -> None:
-        extern = self._export(self._guest, name.encode())
+    def _run(self, extern: native.Extern | None, arguments: int, name: str) -> None:
         assert extern is not None
         function = native.Func(extern.a, extern.b)
         words = (c_uint64 * (native.RAW_WORDS * max(1, arguments)))()
@@ -549,7 +582,6 @@ class Sandbox:
         need = kernel.TABLE + 8 * count
         if need > len(self._meta):  # the table grew past the first pages
             self._meta.release()
-            assert self._meta_extern is not None
             self._meta = self._view(self._meta_extern)
         return self._meta[kernel.TABLE : need]
 
@@ -561,30 +593,23 @@ class Sandbox:
 
     def alloc(self, size: int) -> int:
         """A block, or 0. Runs in the kernel, so that its rules stand in one place."""
-        return self._kernel_call(b"alloc", size)
+        return self._kernel_call(self._kernel_alloc, size)
 
     def free(self, handle: int) -> None:
         """Free a block; unknown ones are ignored."""
-        self._kernel_call(b"free", handle & 0xFFFFFFFFFFFFFFFF)
+        self._kernel_call(self._kernel_free, handle & 0xFFFFFFFFFFFFFFFF)
 
-    def _kernel_call(self, name: bytes, argument: int) -> int:
-        key = name.decode()
-        found = self._functions.get("kernel." + key)
-        if found is None:
-            extern = self._export(self._kernel, name)
-            assert extern is not None
-            found = (byref(native.Func(extern.a, extern.b)), "")
-            self._functions["kernel." + key] = found
+    def _kernel_call(self, function: Any, argument: int) -> int:
         words = (c_uint64 * native.RAW_WORDS)(argument)
         trap = c_void_p()
         failed = native.check(
-            native.call(self._context, found[0], byref(words), 1, byref(trap)), trap
+            native.call(self._context, function, byref(words), 1, byref(trap)), trap
         )
         if failed is not None:
             reason = self.stop_reason()
             if reason is not None:
                 raise failures.stopped(self, reason)
-            raise failures.from_trap(self, failed)
+            raise failures.from_trap(failed)
         return int(words[0])
 
     def refused(self) -> int:
@@ -680,15 +705,19 @@ def _on_host_call(env: int | None, caller: int, words: Any, count: int) -> int:
 
 
 def _on_epoch(context: int, env: int, delta: Any, kind: Any) -> int:
-    """Runs on the guest's thread at most once a tick; an error pointer unwinds the guest."""
+    """Runs on the guest's thread at most once a tick; an error pointer unwinds the guest.
+
+    A store that is not listed yet is being made: wasmtime's own initialisation runs, no guest code.
+    """
     try:
         sandbox = _live.get(env)
-        if sandbox is not None and sandbox.stop_reason() is None:
+        reason = None if sandbox is None else sandbox.stop_reason()
+        if reason is None:
             delta[0] = 1
             kind[0] = 0  # WASMTIME_UPDATE_DEADLINE_CONTINUE
             return 0
         if sandbox is not None:
-            sandbox.timed_out = sandbox.stop_reason()
+            sandbox.timed_out = reason
     except BaseException as raised:  # noqa: BLE001 - must not be dropped by ctypes
         found = _live.get(env)
         if found is not None:

@@ -1,8 +1,10 @@
 """Modules and host functions, checked and linked once, ready to be instantiated many times.
 
-A guest linked to a kernel of its own store cannot be an InstancePre, so each instantiation defines
-its kernel in a linker that allows shadowing. A linker used for two stores at once is a data race:
-each instantiation borrows one of its own from `_linkers`.
+A lone module is linked with the kernel when it is compiled (`merge.py`) and is an InstancePre here.
+Sets of modules, and kernels of another size, take a kernel instance beside them: a guest linked to
+a kernel of its own store cannot be an InstancePre, so each instantiation defines its kernel in a
+linker that allows shadowing. A linker used for two stores at once is a data race: each
+instantiation borrows one of its own from `_linkers`.
 """
 
 from __future__ import annotations
@@ -18,9 +20,10 @@ from typing import Any, Final
 import wasmtime
 
 from fumehood.engine import kernel, native
+from fumehood.engine.declared import ImportInfo
 from fumehood.engine.hostcall import HostImport
 from fumehood.engine.machine import machine
-from fumehood.engine.module import CompiledModule, ImportInfo
+from fumehood.engine.module import CompiledModule
 from fumehood.engine.sandbox import HOST_CALLBACK_POINTER, Sandbox
 from fumehood.errors import ClosedError, HostError, LoadError
 from fumehood.limits import Limits
@@ -80,6 +83,8 @@ class Template:
         self._overrides: list[int] = []
         self._resolve({(i.namespace, i.name): i for i in imports})
         self._lock = threading.Lock()
+        self._pre: int | None = None
+        self._users = 0
         self._linkers: deque[int] = deque()
         self._closed = False
 
@@ -193,6 +198,25 @@ class Template:
                 return
         native.linker_delete(linker)
 
+    def merged_pre(self, pages: int) -> int | None:
+        """The InstancePre of guest and kernel in one, for a kernel of `pages` pages; None where
+        they are apart: several modules, folders, a kernel function replaced, another size."""
+        if len(self.modules) > 1 or self._overrides or pages != self.main.merged:
+            return None
+        with self._lock:
+            if self._pre is None:
+                linker = self._new_linker()
+                pre = c_void_p()
+                failure = native.check(
+                    native.linker_instantiate_pre(linker, self.main.address, byref(pre))
+                )
+                native.linker_delete(linker)
+                if failure is not None or pre.value is None:
+                    why = "" if failure is None else f": {failure.root()}"
+                    raise LoadError(f"the module cannot be linked{why}")
+                self._pre = pre.value
+            return self._pre
+
     def override(self, linker: int) -> None:
         """Put host functions that replace kernel functions back over the kernel."""
         for index in self._overrides:
@@ -210,12 +234,28 @@ class Template:
 
         Raises what `Sandbox.call` raises.
         """
-        return Sandbox(self, services, limits, meter)
+        with self._lock:
+            if self._closed:
+                raise meter.sign(ClosedError("the compiled plugin is closed"))
+            self._users += 1
+        try:
+            return Sandbox(self, services, limits, meter)
+        finally:
+            with self._lock:
+                self._users -= 1
+                self._free_pre()
+
+    def _free_pre(self) -> None:
+        """Free the InstancePre of a closed template once nothing is made from it any more."""
+        if self._closed and not self._users and self._pre is not None:
+            native.instance_pre_delete(self._pre)
+            self._pre = None
 
     def close(self) -> None:
-        """Free the linkers. Sandboxes made before live on."""
+        """Free what linking made. Sandboxes made before live on."""
         with self._lock:
             self._closed = True
+            self._free_pre()
             while self._linkers:
                 native.linker_delete(self._linkers.popleft())
 

@@ -1,0 +1,58 @@
+"""Compiles a guest linked with the kernel (`merge.py`), or alone where that cannot be done."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+
+from fumehood.engine import kernel, native
+from fumehood.engine.machine import machine, wrap_module
+from fumehood.engine.merge import META, merge
+from fumehood.engine.wasmcode import UnusualError
+from fumehood.errors import LoadError
+
+
+class Merging:
+    """A translator for guests with a kernel of `pages` pages in them."""
+
+    def __init__(self, pages: int) -> None:
+        self.pages = pages
+        self.kind = f"merged-{pages}"
+
+    @property
+    def fingerprint(self) -> str:
+        """As the machine's, and the kernel's own code: a changed kernel is another artefact."""
+        facts = (machine().fingerprint, self.kind, kernel.kernel_binary(self.pages).hex())
+        return hashlib.sha256("\0".join(facts).encode()).hexdigest()
+
+    def compile_guest(self, wasm: bytes) -> int:
+        """Validate the guest alone, link it, compile; the caller owns the module. A guest that
+        cannot be linked is compiled as it is: `is_merged` tells."""
+        engine = machine()
+        engine.validate(wasm)
+        try:
+            linked = merge(
+                wasm, kernel.kernel_binary(self.pages), self.pages * kernel.PAGE, kernel.NAMESPACE
+            )
+            return engine.compile(linked)
+        except (UnusualError, IndexError, LoadError):
+            return engine.compile(wasm)
+
+    def translate(self, wasm: bytes) -> bytes:
+        """The artefact of `compile_guest`."""
+        return bytes(wrap_module(self.compile_guest(wasm)).serialize())
+
+    def deserialize(self, artefact: bytes) -> int | None:
+        """As the machine's."""
+        return machine().deserialize(artefact)
+
+
+@functools.lru_cache(maxsize=4)
+def merging(pages: int) -> Merging:
+    """The translator for one size of kernel."""
+    return Merging(pages)
+
+
+def is_merged(module: int) -> bool:
+    """Whether compiled code holds a kernel: it then exports the kernel's memories."""
+    return META in native.export_names(module)
