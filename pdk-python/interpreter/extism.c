@@ -187,6 +187,7 @@ static PyMethodDef methods[] = {
   {"http_request", http_request, METH_VARARGS, "http_request(document) -> document: qmt_http_request of the host"},
   {"decimals", decimals, METH_VARARGS, "decimals(data) -> its bytes as decimals with commas between"},
   {"from_decimals", from_decimals, METH_VARARGS, "from_decimals(text, start) -> (data, index of the bracket) or None"},
+  {"immortalize", guest_immortalize, METH_NOARGS, "immortalize(): nothing that lives now is freed or counted again"},
   {NULL, NULL, 0, NULL},
 };
 

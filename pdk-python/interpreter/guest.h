@@ -16,4 +16,7 @@ PyMODINIT_FUNC PyInit__fumehood(void);
 uint64_t host_store(const char *bytes, uint64_t length);
 PyObject *host_load(uint64_t block);
 
+/* `_fumehood.immortalize()`: the last thing before the snapshot. */
+PyObject *guest_immortalize(PyObject *self, PyObject *unused);
+
 #endif
