@@ -36,7 +36,7 @@ class Plugin:
 
     `source` is a module (bytes or WAT), a path, or an Extism manifest in any of its forms
     (extism-abi.md §3.1). `config`, `allowed_hosts` and `allowed_paths` are added to what the
-    manifest says. Every limit is finite by default; a manifest may only lower explicit `limits`.
+    manifest says. Every limit is finite by default; a manifest may only lower `limits`, given or not.
     Calls from several threads are serialised. A `source` that is compiled already brings its own
     functions, WASI and folders. With `response_headers` guests may read reply headers (§3.5);
     `log` replaces the log under `fumehood.plugin`.
@@ -81,7 +81,7 @@ class Plugin:
             )
         self.sha256 = self._compiled.sha256
         """Of the main module, in hex."""
-        self.limits = effective_limits(manifest, limits)
+        self.limits = effective_limits(manifest, limits or Limits())
         hosts = [*(manifest.allowed_hosts or ()), *allowed_hosts]
         self._services = Services(
             name=self.name,
@@ -225,8 +225,8 @@ def merged_config(base: Mapping[str, str], over: Mapping[str, str | None] | None
 
 
 def effective_limits(manifest: Manifest, limits: Limits | None) -> Limits:
-    """The limits of a plugin: the manifest's words replace defaults, and only ever lower limits
-    that the caller gave."""
+    """The limits of a plugin. A manifest only ever lowers `limits`; where there are none (the
+    Extism face, whose callers write manifests to set them) its words replace the defaults."""
     base = limits or Limits()
     said: dict[str, float | int] = {}
     if manifest.timeout_ms is not None:
