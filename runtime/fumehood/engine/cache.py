@@ -23,7 +23,7 @@ from typing import Final
 
 import platformdirs
 
-from fumehood.engine.machine import machine
+from fumehood.engine.machine import Translator, machine
 from fumehood.errors import CacheError
 
 DIR_VARIABLE: Final = "FUMEHOOD_CACHE_DIR"
@@ -47,14 +47,15 @@ class ModuleCache:
         _own_folder(key_file.parent, private=False)
         self._key = _read_key(key_file)
 
-    def path(self, digest: str) -> Path:
-        """Where the artefact of a module lies."""
-        name = f"{digest}-{machine().fingerprint[:16]}"
+    def path(self, digest: str, engine: Translator | None = None) -> Path:
+        """Where the artefact of a module lies; of a component, with the engine of components."""
+        name = f"{digest}-{(engine or machine()).fingerprint[:16]}"
         return self.folder / f"{name}.cwasm"
 
-    def load(self, digest: str) -> int | None:
+    def load(self, digest: str, engine: Translator | None = None) -> int | None:
         """The address of the compiled module, or None where there is none that verifies."""
-        path = self.path(digest)
+        engine = engine or machine()
+        path = self.path(digest, engine)
         try:
             fd = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | os.O_CLOEXEC)
         except OSError:
@@ -75,11 +76,11 @@ class ModuleCache:
         if not hmac.compare_digest(self._mac(path.name, content), expected):
             self._reject(path, "its MAC does not verify")
             return None
-        return machine().deserialize(content)
+        return engine.deserialize(content)
 
-    def store(self, digest: str, artefact: Path) -> None:
+    def store(self, digest: str, artefact: Path, engine: Translator | None = None) -> None:
         """Move a fresh artefact into place, MAC first checked by every later `load`."""
-        path = self.path(digest)
+        path = self.path(digest, engine)
         with artefact.open("rb") as file:
             content = file.read()
         mac = self._mac(path.name, content)

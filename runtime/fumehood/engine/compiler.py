@@ -6,7 +6,8 @@ wall time, in a process that holds nothing. Modules so small and plain that thei
 (`plain`) are compiled in place: a child costs about 0.2 s.
 
 The child runs `main`: module bytes on standard input, the artefact into the file named by its
-first argument, the reason of a refusal as one line on standard error with exit status 3.
+first argument, by the translator its second one names; the reason of a refusal as one line on
+standard error with exit status 3.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from fumehood.engine.machine import machine
+from fumehood.engine.machine import Translator, machine
+from fumehood.engine.merging import merging
 from fumehood.engine.wasmfile import is_plain
 from fumehood.errors import HostError, LoadError
 
@@ -28,7 +30,7 @@ DATA_BYTES: Final = 2 << 30
 
 _REFUSED: Final = 3
 _CHILD: Final = (
-    "import sys; sys.path[:] = sys.argv[2:]; "
+    "import sys; sys.path[:] = sys.argv[3:]; "
     "from fumehood.engine.compiler import main; sys.exit(main())"
 )
 _MESSAGE_CAP: Final = 2000
@@ -39,14 +41,16 @@ def plain(wasm: bytes) -> bool:
     return is_plain(wasm)
 
 
-def compile_in_child(wasm: bytes, target: Path) -> None:
+def compile_in_child(wasm: bytes, target: Path, kind: str = "module") -> None:
     """Validate and compile `wasm`; the serialized artefact is written to `target`.
+
+    `kind` is the translator's: module, component, or merged-N with a kernel of N pages.
 
     Raises LoadError: invalid, or more CPU, memory or time than compiling may cost. Whatever the
     module does to the compiler, this process survives it.
     """
     # -I: no PYTHON* variable and no working folder has a say; the path is what we run with
-    command = [sys.executable, "-I", "-c", _CHILD, str(target), *sys.path]
+    command = [sys.executable, "-I", "-c", _CHILD, str(target), kind, *sys.path]
     try:
         done = subprocess.run(  # noqa: S603 - our own interpreter and module, no shell
             command,
@@ -95,14 +99,22 @@ def _limit_resources() -> None:
             resource.setrlimit(kind, (value, value))
 
 
+def _translator(kind: str) -> Translator:
+    if kind == "component":
+        from fumehood.engine.component_machine import component_machine
+
+        return component_machine()
+    if kind.startswith("merged-"):
+        return merging(int(kind.removeprefix("merged-")))
+    return machine()
+
+
 def main() -> int:
     """The child. Returns its exit status."""
     _limit_resources()
     wasm = sys.stdin.buffer.read()
     try:
-        engine = machine()
-        engine.validate(wasm)
-        artefact = engine.serialize(engine.compile(wasm))
+        artefact = _translator(sys.argv[2]).translate(wasm)
     except LoadError as problem:
         sys.stderr.write(problem.message)
         return _REFUSED

@@ -13,7 +13,7 @@ import platform
 import sys
 import threading
 from ctypes import byref, c_void_p
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import wasmtime
 
@@ -21,7 +21,7 @@ from fumehood.engine import native
 from fumehood.engine.ticker import Ticker
 from fumehood.errors import HostError, LoadError
 
-_OFF: Final = (
+OFF: Final = (
     "threads",
     "tail_call",
     "function_references",
@@ -37,11 +37,12 @@ _OFF: Final = (
 """Proposals no plugin toolchain needs. Fewer features, fewer advisories that reach us."""
 
 
-def _configuration(*, multi_memory: bool) -> wasmtime.Config:
+def configuration(*, multi_memory: bool = False, off: tuple[str, ...] = OFF) -> wasmtime.Config:
+    """An engine's configuration: metered and interruptible, the proposals in `off` are off."""
     config = wasmtime.Config()
     config.consume_fuel = True
     config.epoch_interruption = True
-    for proposal in _OFF:
+    for proposal in off:
         setter: Any = getattr(native.bindings, f"wasmtime_config_wasm_{proposal}_set", None)
         if setter is not None:  # a release that does not know a proposal has it off
             setter(config.ptr(), False)
@@ -51,12 +52,33 @@ def _configuration(*, multi_memory: bool) -> wasmtime.Config:
     return config
 
 
+class Translator(Protocol):
+    """What compiles one kind of file: modules or components."""
+
+    @property
+    def kind(self) -> str:
+        """Its name, by which a compiler process finds it."""
+
+    @property
+    def fingerprint(self) -> str:
+        """What an artefact depends on beside its file, as hex: release, platform, proposals."""
+
+    def translate(self, wasm: bytes) -> bytes:
+        """Validate and compile; the artefact. Raises LoadError."""
+
+    def deserialize(self, artefact: bytes) -> int | None:
+        """The address of the code in bytes that were verified, None if this wasmtime cannot use
+        them."""
+
+
 class Machine:
     """The engines and the ticker. One a process; it lives as long as the process does."""
 
+    kind = "module"
+
     def __init__(self) -> None:
-        self.engine = wasmtime.Engine(_configuration(multi_memory=True))
-        self._validator = wasmtime.Engine(_configuration(multi_memory=False))
+        self.engine = wasmtime.Engine(configuration(multi_memory=True))
+        self._validator = wasmtime.Engine(configuration(multi_memory=False))
         native.check_call(self.engine)
         self.address = native.pointer(self.engine)
         self._validator_address = native.pointer(self._validator)
@@ -67,50 +89,59 @@ class Machine:
         failure = native.check(native.module_validate(self._validator_address, wasm, len(wasm)))
         if failure is not None:
             raise LoadError(
-                f"the module is not valid: {_one_line(failure)}",
+                f"the module is not valid: {one_line(failure)}",
                 hint="it may be damaged, or need a Wasm proposal that is off here",
             )
 
     @property
     def fingerprint(self) -> str:
         """What an artefact depends on beside its module, as hex: release, platform, proposals."""
-        facts = (native.version(), platform.system(), platform.machine(), *_OFF, "fuel", "epoch")
+        facts = (native.version(), platform.system(), platform.machine(), *OFF, "fuel", "epoch")
         return hashlib.sha256("\0".join(facts).encode()).hexdigest()
 
-    @staticmethod
-    def serialize(module: int) -> bytes:
-        """The artefact of a compiled module, which is freed."""
-        handle = wrap_module(module)
-        return bytes(handle.serialize())
+    def translate(self, wasm: bytes) -> bytes:
+        """Validate and compile a module of a guest's; the artefact."""
+        self.validate(wasm)
+        return bytes(wrap_module(self.compile(wasm)).serialize())
+
+    def compile_guest(self, wasm: bytes) -> int:
+        """Validate and compile a guest in this process; the caller owns the module."""
+        self.validate(wasm)
+        return self.compile(wasm)
 
     def deserialize(self, artefact: bytes) -> int | None:
         """The compiled module in bytes that were verified, or None if this wasmtime cannot use
         them. On Linux they go through a sealed memory file: mapping it costs 0.1 ms where a copy
         into wasmtime costs 3.7 (5.4 MB), and unlike a file in the cache nobody can change or cut
         it while code runs from it."""
-        module = c_void_p()
-        fd = _sealed(artefact)
-        if fd is not None:
-            try:
-                error = native.module_deserialize_file(
-                    self.address, f"/proc/self/fd/{fd}".encode(), byref(module)
-                )
-            finally:
-                os.close(fd)
-            if native.check(error) is None:
-                return module.value
-        error = native.module_deserialize(self.address, artefact, len(artefact), byref(module))
-        return None if native.check(error) is not None else module.value
+        return load_artefact(
+            self.address, artefact, native.module_deserialize_file, native.module_deserialize
+        )
 
     def compile(self, wasm: bytes) -> int:
         """Compile; the caller owns the module behind the address."""
         module = c_void_p()
         failure = native.check(native.module_new(self.address, wasm, len(wasm), byref(module)))
         if failure is not None:
-            raise LoadError(f"the module cannot be compiled: {_one_line(failure)}")
+            raise LoadError(f"the module cannot be compiled: {one_line(failure)}")
         if module.value is None:
             raise HostError("wasmtime gave no module and no error")
         return module.value
+
+
+def load_artefact(engine: int, artefact: bytes, from_file: Any, from_bytes: Any) -> int | None:
+    """See `Machine.deserialize`; `from_file` and `from_bytes` are the C API's two ways in."""
+    code = c_void_p()
+    fd = _sealed(artefact)
+    if fd is not None:
+        try:
+            error = from_file(engine, f"/proc/self/fd/{fd}".encode(), byref(code))
+        finally:
+            os.close(fd)
+        if native.check(error) is None:
+            return code.value
+    error = from_bytes(engine, artefact, len(artefact), byref(code))
+    return None if native.check(error) is not None else code.value
 
 
 def _sealed(content: bytes) -> int | None:
@@ -135,7 +166,8 @@ def _sealed(content: bytes) -> int | None:
     return fd
 
 
-def _one_line(failure: native.Failure) -> str:
+def one_line(failure: native.Failure) -> str:
+    """wasmtime's words for a failure, without line breaks."""
     lines = [line.strip() for line in failure.text.splitlines() if line.strip()]
     return ": ".join(line.removeprefix("0: ") for line in lines if line != "Caused by:")[:500]
 

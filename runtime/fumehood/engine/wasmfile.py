@@ -8,9 +8,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
 from fumehood.errors import LoadError
+
+Data: TypeAlias = bytes | memoryview
+
+MAX_SECTIONS: Final = 100_000
 
 _MAGIC: Final = b"\0asm"
 _COMPONENT: Final = b"\x0d\x00\x01\x00"
@@ -39,7 +43,8 @@ def is_wat(data: bytes) -> bool:
     return _WAT.match(data) is not None
 
 
-def _leb(data: bytes, at: int) -> tuple[int, int]:
+def leb(data: Data, at: int) -> tuple[int, int]:
+    """The unsigned number at `at`, and where it ends. Raises IndexError, LoadError."""
     value = shift = 0
     while True:
         byte = data[at]
@@ -52,12 +57,12 @@ def _leb(data: bytes, at: int) -> tuple[int, int]:
             raise LoadError("a length in the module is too long")
 
 
-def _limits(data: bytes, at: int) -> tuple[MemoryLimits, int]:
+def _limits(data: Data, at: int) -> tuple[MemoryLimits, int]:
     flags = data[at]
-    minimum, at = _leb(data, at + 1)
+    minimum, at = leb(data, at + 1)
     maximum = None
     if flags & 1:
-        maximum, at = _leb(data, at)
+        maximum, at = leb(data, at)
     return MemoryLimits(minimum, maximum), at
 
 
@@ -74,7 +79,7 @@ def is_plain(data: bytes) -> bool:
         return False
     try:
         total = 0
-        for kind, start, end in _sections(data):
+        for kind, start, end in sections(data):
             if kind == _TYPE_SECTION and not _narrow(data, start):
                 return False
             if kind == _CODE_SECTION:
@@ -86,23 +91,32 @@ def is_plain(data: bytes) -> bool:
     return total <= PLAIN_LOCALS
 
 
-def _sections(data: bytes) -> Iterator[tuple[int, int, int]]:
+def sections(data: Data) -> Iterator[tuple[int, int, int]]:
+    """(kind, start, end) of each section; an end may lie behind the file's.
+
+    Raises IndexError where the file ends inside a length, LoadError for more than `MAX_SECTIONS`:
+    a section may be three bytes long, and this is Python.
+    """
     at = 8
+    count = 0
     while at < len(data):
+        count += 1
+        if count > MAX_SECTIONS:
+            raise LoadError(f"the file has more than {MAX_SECTIONS} sections")
         kind = data[at]
-        size, at = _leb(data, at + 1)
+        size, at = leb(data, at + 1)
         yield kind, at, at + size
         at += size
 
 
 def _narrow(data: bytes, at: int) -> bool:
-    count, at = _leb(data, at)
+    count, at = leb(data, at)
     for _ in range(count):
         if data[at] != _FUNC_TYPE:
             return False
         at += 1
         for _side in range(2):
-            width, at = _leb(data, at)
+            width, at = leb(data, at)
             if width > PLAIN_WIDTH:
                 return False
             at += width  # one byte a value type; a wider one is a reference, refused elsewhere
@@ -110,27 +124,27 @@ def _narrow(data: bytes, at: int) -> bool:
 
 
 def _locals(data: bytes, at: int) -> int:
-    count, at = _leb(data, at)
+    count, at = leb(data, at)
     total = 0
     for _ in range(count):
-        size, at = _leb(data, at)
-        groups, position = _leb(data, at)
+        size, at = leb(data, at)
+        groups, position = leb(data, at)
         for _group in range(groups):
-            number, position = _leb(data, position)
+            number, position = leb(data, position)
             total += number
             position += 1
         at += size
     return total
 
 
-def memories(data: bytes) -> tuple[MemoryLimits, ...]:
+def memories(data: Data) -> tuple[MemoryLimits, ...]:
     """The memories that a module defines itself, in order (imported ones are not listed)."""
     found: list[MemoryLimits] = []
     try:
-        for kind, start, _end in _sections(data):
+        for kind, start, _end in sections(data):
             if kind != _MEMORY_SECTION:
                 continue
-            count, position = _leb(data, start)
+            count, position = leb(data, start)
             for _ in range(count):
                 limits, position = _limits(data, position)
                 found.append(limits)

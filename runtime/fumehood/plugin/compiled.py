@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from fumehood.engine import (
     CompiledModule,
@@ -17,11 +17,16 @@ from fumehood.engine import (
     Template,
     load_module,
 )
+from fumehood.engine.wasmfile import is_component
 from fumehood.errors import Error, LoadError
 from fumehood.imports import Services, standard
 from fumehood.limits import Limits
 from fumehood.plugin.instance import Instance
 from fumehood.plugin.modules import MAIN, plan_links, reachable
+
+if TYPE_CHECKING:
+    from fumehood.engine.component import CompiledComponent
+    from fumehood.engine.component_sandbox import ComponentTemplate
 
 MAX_MODULE_BYTES: Final = 256 * 1024 * 1024
 """A module file above this is refused before it is read."""
@@ -30,28 +35,42 @@ MAX_MODULE_BYTES: Final = 256 * 1024 * 1024
 class CompiledPlugin:
     """Compiled code plus what it is linked to; thread-safe, shared by any number of instances.
 
-    Made by `load` (one module) or `link` (a set of named ones). `close()` frees what it owns;
-    instances made before live on.
+    Made by `load` (one module or component) or `link` (a set of named modules). `close()` frees
+    what it owns; instances made before live on.
     """
 
     def __init__(
         self,
-        modules: Sequence[NamedModule],
+        main: CompiledModule | CompiledComponent,
+        template: Template | ComponentTemplate,
+        exports: Mapping[str, ExportInfo],
         *,
-        name: str = "plugin",
-        functions: Sequence[HostImport] = (),
-        wasi: bool = True,
-        folders: Sequence[Preopen] = (),
+        name: str,
     ) -> None:
         self.name = name
-        self._main: CompiledModule = modules[-1].module
+        self._main = main
+        self._template = template
+        self._exports = exports
+
+    @classmethod
+    def _of_modules(
+        cls,
+        modules: Sequence[NamedModule],
+        *,
+        name: str,
+        functions: Sequence[HostImport],
+        wasi: bool,
+        folders: Sequence[Preopen] = (),
+    ) -> CompiledPlugin:
+        given = folders if wasi else ()
+        imports = standard(with_wasi=wasi, with_folders=bool(given))
+        main = modules[-1].module
         try:
-            given = folders if wasi else ()
-            imports = standard(with_wasi=wasi, with_folders=bool(given))
-            self._template = Template(modules, [*imports, *functions], given)
+            template = Template(modules, [*imports, *functions], given)
         except Error as problem:
             problem.plugin = problem.plugin or name
             raise
+        return cls(main, template, main.exports, name=name)
 
     @classmethod
     def load(
@@ -62,20 +81,32 @@ class CompiledPlugin:
         functions: Sequence[HostImport] = (),
         wasi: bool = True,
     ) -> CompiledPlugin:
-        """Load one core module: its bytes (Wasm or WAT), or a path to it.
+        """Load one core module (Wasm or WAT) or one component: its bytes, or a path to it.
 
-        Raises LoadError: no such file, not Wasm, invalid, an import that nothing provides.
+        The first bytes tell which it is; a component gets neither `functions` nor WASI. Raises
+        LoadError: no such file, not Wasm, invalid, an import that nothing provides.
         """
         if isinstance(source, bytes | bytearray | memoryview):
             content, name = bytes(source), name or "plugin"
         else:
             content, name = read_module(Path(source)), name or Path(source).stem
         try:
+            if is_component(content):
+                return cls._of_component(content, name)
             module = load_module(content)
         except LoadError as problem:
             problem.plugin = name
             raise
-        return cls([NamedModule(MAIN, module)], name=name, functions=functions, wasi=wasi)
+        named = [NamedModule(MAIN, module)]
+        return cls._of_modules(named, name=name, functions=functions, wasi=wasi)
+
+    @classmethod
+    def _of_component(cls, content: bytes, name: str) -> CompiledPlugin:
+        # who opens no component need not import wasmtime's side of them
+        from fumehood.plugin.components import export_infos, open_component
+
+        component, template = open_component(content, name)
+        return cls(component, template, export_infos(template), name=name)
 
     @classmethod
     def link(
@@ -97,7 +128,12 @@ class CompiledPlugin:
         wanted = reachable(needs, MAIN)
         order = [label for label in plan_links(needs) if label in wanted]
         named = [NamedModule(label, compiled[label]) for label in order]
-        return cls(named, name=name, functions=functions, wasi=wasi, folders=folders)
+        return cls._of_modules(named, name=name, functions=functions, wasi=wasi, folders=folders)
+
+    @property
+    def is_component(self) -> bool:
+        """Whether this is a component, not a core module with the Extism ABI."""
+        return not isinstance(self._template, Template)
 
     @property
     def sha256(self) -> str:
@@ -111,8 +147,8 @@ class CompiledPlugin:
 
     @property
     def exports(self) -> dict[str, ExportInfo]:
-        """The main module's exports by name."""
-        return dict(self._main.exports)
+        """The main module's exports by name; of a component, what it says that `call` takes."""
+        return dict(self._exports)
 
     @property
     def imports(self) -> list[ImportInfo]:
@@ -131,7 +167,7 @@ class CompiledPlugin:
     def has(self, export: str) -> bool:
         """Whether `export` is a function without parameters and with no result or one i32
         (provider-abi.md §0.1)."""
-        info = self._main.exports.get(export)
+        info = self._exports.get(export)
         return info is not None and info.callable
 
     def instance(self, services: Services, limits: Limits, *, renew: bool = False) -> Instance:

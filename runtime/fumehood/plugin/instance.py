@@ -15,6 +15,8 @@ from fumehood.meter import Meter
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from fumehood.engine.component_sandbox import ComponentSandbox, ComponentTemplate
+
 
 COMMAND: Final = "_start"
 """A program's main: it runs once in an instance, the next call gets a fresh one (§2.5)."""
@@ -30,13 +32,18 @@ class Instance:
     """
 
     def __init__(
-        self, template: Template, services: Services, limits: Limits, *, renew: bool = False
+        self,
+        template: Template | ComponentTemplate,
+        services: Services,
+        limits: Limits,
+        *,
+        renew: bool = False,
     ) -> None:
         self.services = services
         self._template = template
         self._limits = limits
         self._renew = renew
-        self._sandbox: Sandbox | None = None
+        self._sandbox: Sandbox | ComponentSandbox | None = None
         self._closed = False
         self._spent = False
         self._making = threading.Lock()
@@ -77,7 +84,7 @@ class Instance:
                 self._discard(sandbox)
             return output
 
-    def _make(self, meter: Meter) -> Sandbox:
+    def _make(self, meter: Meter) -> Sandbox | ComponentSandbox:
         if self._maker == threading.get_ident():
             raise meter.sign(ReentryError("a sandbox cannot be called while it is being made"))
         with self._making:
@@ -95,7 +102,7 @@ class Instance:
             finally:
                 self._maker = 0
 
-    def _discard(self, sandbox: Sandbox) -> None:
+    def _discard(self, sandbox: Sandbox | ComponentSandbox) -> None:
         self._spent = True
         if self._sandbox is sandbox:
             self._sandbox = None
