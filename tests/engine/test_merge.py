@@ -95,7 +95,7 @@ def test_both_paths_agree(body: str) -> None:
         f"(module {env('alloc')} {MEMORY} (func $f) (elem declare func $f) "
         "(global funcref (ref.func $f)))",
     ],
-    ids=["no memory", "reserved name", "a forged kernel", "passive elements", "function in a global"],
+    ids=["no memory", "reserved name", "forged kernel", "passive elements", "function in a global"],
 )
 def test_what_is_unusual_runs_with_a_kernel_beside_it(wat: str) -> None:
     text = wat[:-1] + ' (func (export "run") (drop (call $alloc (i64.const 8)))))'

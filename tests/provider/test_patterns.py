@@ -39,12 +39,12 @@ def test_agrees_with_re_on_anything(source: str, texts: list[str]) -> None:
         pattern = Pattern(source)
     except Unsupported:
         return
+    if "[" in source or "{," in source or "+" in source:
+        return  # possessive repetition, {,n} and []a] differ between re and ECMA-262
     try:
         peer = re.compile(source)
     except re.error:
         return  # this machine reads some of what JavaScript allows and re does not
-    if "[" in source or "{," in source or "+" in source:
-        return  # possessive repetition, {,n} and []a] differ between re and ECMA-262
     for text in texts:
         assert pattern.search(text) == bool(peer.search(text)), (source, text)
 
