@@ -61,7 +61,7 @@ class ProviderError(Exception):
         return str(self.payload["type"])
 
     @classmethod
-    def _of(cls, kind: str, message: str | None, **fields: Any) -> ProviderError:
+    def _of(cls, kind: str, message: str | None, /, **fields: Any) -> ProviderError:
         error = cls(message or kind)
         error.payload = {"type": kind, **({} if message is None else {"message": message}), **fields}
         return error

@@ -47,4 +47,4 @@ def _laid_out(text: str) -> str:
     if -6 < point <= 0:
         return f"{sign}0.{'0' * -point}{digits}"
     rest = f".{digits[1:]}" if len(digits) > 1 else ""
-    return f"{sign}{digits[0]}{rest}e{point - 1}"
+    return f"{sign}{digits[0]}{rest}e{point - 1:+d}" if point > 0 else f"{sign}{digits[0]}{rest}e{point - 1}"
