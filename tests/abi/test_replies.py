@@ -261,3 +261,8 @@ def test_a_chunk_without_its_fields_is_not_written(bad: StreamChunk) -> None:
 
 def test_repr_shows_what_is_set() -> None:
     assert repr(StreamChunk("text", text="a")) == "StreamChunk('text', text='a')"
+
+
+def test_a_chunk_of_no_known_kind_cannot_be_sent() -> None:
+    with pytest.raises(UsageError, match="no chunk is of kind 'other'"):
+        encode_chunks([StreamChunk("other")])  # type: ignore[arg-type]

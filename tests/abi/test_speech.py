@@ -105,3 +105,9 @@ def test_reprs_hold_no_sound() -> None:
     for value in (ClonedVoice(b"x" * 99), SpeechReply(b"x" * 99), TranscribeRequest(b"x" * 99)):
         assert "99 bytes" in repr(value)
         assert "xxx" not in repr(value)
+
+
+def test_what_is_no_voice_cannot_be_sent() -> None:
+    for wrong in (None, "name", {"type": "preset"}):
+        with pytest.raises(UsageError, match="voice"):
+            encode_voice(wrong)  # type: ignore[arg-type]

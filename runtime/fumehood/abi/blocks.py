@@ -17,7 +17,7 @@ from fumehood.abi.fields import (
     opt_text,
     without_none,
 )
-from fumehood.errors import ProtocolError
+from fumehood.errors import ProtocolError, UsageError
 
 
 def _size(data: bytes) -> str:
@@ -153,6 +153,7 @@ def encode_block(block: Block) -> Object:
                     "mime_type": mime_type,
                 }
             )
+    raise UsageError(f"content is made of text and blocks, not {type(block).__name__}")
 
 
 def decode_block(value: Any, what: str) -> Block:

@@ -329,6 +329,8 @@ def _encode_chunk(chunk: StreamChunk) -> Object:
             body, needed = encode_usage(chunk.usage), (chunk.usage,)
         case "done":
             body, needed = {"finish_reason": chunk.finish_reason}, (chunk.finish_reason,)
+        case _:
+            raise UsageError(f"no chunk is of kind {chunk.kind!r}")
     if any(value is None for value in needed):
         raise UsageError(f"a chunk of kind {chunk.kind!r} lacks one of its fields")
     return {"chunk": {chunk.kind: body}, "usage": encode_usage(chunk.usage)}

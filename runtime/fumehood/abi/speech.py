@@ -18,7 +18,7 @@ from fumehood.abi.fields import (
     opt_text,
     without_none,
 )
-from fumehood.errors import ProtocolError
+from fumehood.errors import ProtocolError, UsageError
 
 
 def _base64(data: bytes) -> str:
@@ -63,6 +63,7 @@ def encode_voice(voice: Voice) -> Object:
             return without_none({"type": "clone", **reference})
         case DesignedVoice(description):
             return {"type": "design", "description": description}
+    raise UsageError(f"a voice is a PresetVoice or the like, not {type(voice).__name__}")
 
 
 def decode_voice(value: Any, what: str) -> Voice:
