@@ -1,0 +1,16 @@
+"""Every target by its name."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from fuzz import codecs, trips
+from fuzz.target import Target
+
+TARGETS: Final[dict[str, Target]] = {
+    target.name: target
+    for target in (
+        codecs.TARGET,
+        trips.TARGET,
+    )
+}

@@ -1,0 +1,161 @@
+"""Every message through Rust and back: what Python encodes, the PDK's types decode and encode again,
+and Python decodes to an equal value; `json` must be able to read what they wrote."""
+
+from __future__ import annotations
+
+import functools
+import json
+import math
+import struct
+from collections.abc import Callable
+from dataclasses import fields, is_dataclass, replace
+from typing import Any, Final
+
+from hypothesis import strategies as st
+
+from fumehood import Limits, Plugin
+from fumehood.abi import calls, http, jsonwire, outputs, replies, speech
+from fumehood.abi.tools import decode_call, encode_call
+from fumehood.testing import strategies
+from fuzz import tools
+from fuzz.target import Target
+from tests.abi.test_roundtrips import TRIPS
+
+Trip = tuple[st.SearchStrategy[Any], Callable[[Any], bytes], Callable[[bytes], Any]]
+
+
+def _single(value: float | None) -> float | None:
+    """A number as Rust's f32 has it."""
+    return None if value is None else struct.unpack("<f", struct.pack("<f", value))[0]
+
+
+def _without_cfg(encode: Callable[..., bytes], key: str | None) -> Callable[[Any], bytes]:
+    """The request alone, taken out of the input that holds it."""
+
+    def inner(request: Any) -> bytes:
+        document = jsonwire.decode(encode({}, request), "it")
+        return jsonwire.encode(document[key] if key else _less_cfg(document))
+
+    return inner
+
+
+def _less_cfg(document: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in document.items() if name != "cfg"}
+
+
+def _with_cfg(decode: Callable[[bytes], Any], key: str | None) -> Callable[[bytes], Any]:
+    def inner(data: bytes) -> Any:
+        request = jsonwire.decode(data, "it")
+        document = {"cfg": {}, key: request} if key else {"cfg": {}, **request}
+        return decode(jsonwire.encode(document))[1]
+
+    return inner
+
+
+def _float32(*names: str) -> Callable[[Any], Any]:
+    return lambda value: replace(value, **{name: _single(getattr(value, name)) for name in names})
+
+
+def _same(back: Any, sent: Any) -> bool:
+    """Equal in value and type; a double may be off by its last bit, for serde_json reads numbers
+    fast and not always to the nearest (its feature `float_roundtrip`, which the PDK leaves off)."""
+    if type(back) is not type(sent):
+        return False
+    if isinstance(sent, float):
+        return back in {math.nextafter(sent, -math.inf), sent, math.nextafter(sent, math.inf)}
+    if isinstance(sent, list | tuple):
+        return len(back) == len(sent) and all(map(_same, back, sent))
+    if isinstance(sent, dict):
+        return list(back) == list(sent) and all(_same(back[key], sent[key]) for key in sent)
+    if is_dataclass(sent):
+        return all(_same(getattr(back, f.name), getattr(sent, f.name)) for f in fields(sent))
+    return bool(back == sent)
+
+
+def _reply(value: http.HTTPResponse) -> Any:
+    return (value.status, value.headers, value.body, value.version)
+
+
+def _reply_back(data: bytes) -> Any:
+    request = http.decode_request(data)
+    return (int(request.uri[1:]), request.headers, request.body, request.version)
+
+
+MORE: Final[dict[str, Trip]] = {
+    "call": (
+        strategies.tool_calls(),
+        lambda call: jsonwire.encode(encode_call(call)),
+        lambda data: decode_call(jsonwire.decode(data, "it"), "it"),
+    ),
+    "usage": (
+        strategies.usages(),
+        lambda usage: jsonwire.encode(replies.encode_usage(usage)),
+        lambda data: replies.decode_usage(jsonwire.decode(data, "it")),
+    ),
+    "models": (
+        st.none() | st.lists(strategies.texts(), max_size=4),
+        outputs.encode_models,
+        outputs.decode_static_models,
+    ),
+    "text": (strategies.texts(), outputs.encode_text, outputs.decode_text),
+    "completion": (
+        strategies.completions(),
+        _without_cfg(calls.complete_input, "req"),
+        _with_cfg(calls.decode_complete_input, "req"),
+    ),
+    "transcription": (
+        strategies.transcribe_requests(),
+        _without_cfg(speech.transcribe_input, None),
+        _with_cfg(speech.decode_transcribe_input, None),
+    ),
+    "speech": (
+        strategies.speech_requests(),
+        _without_cfg(speech.speech_input, None),
+        _with_cfg(speech.decode_speech_input, None),
+    ),
+    "response": (strategies.http_responses(), http.encode_response, _reply_back),
+}
+KINDS: Final[dict[str, Trip]] = {
+    name: MORE.get(name) or TRIPS[name]
+    for name in (
+        "json", "messages", "tools", "call", "reply", "usage", "chunk", "chunks", "vectors",
+        "models", "text", "completion", "transcription", "speech", "sound", "response",
+    )
+}  # fmt: skip
+NARROW: Final[dict[str, Callable[[Any], Any]]] = {
+    "completion": _float32("temperature"),
+    "speech": _float32("speed"),
+    "vectors": lambda rows: [[_single(number) for number in row] for row in rows],
+}
+"""Numbers that Rust keeps as f32."""
+
+
+@functools.cache
+def _guest() -> Plugin:
+    return Plugin(tools.trips().read_bytes(), limits=Limits(deadline=10), name="trips")
+
+
+def check(case: dict[str, str]) -> None:
+    """The document comes back with the same meaning."""
+    kind = case["kind"]
+    data = bytes.fromhex(case["data"])
+    _, _, decode = KINDS[kind]
+    again = _guest().call("trip", kind.encode() + b"\n" + data)
+    json.loads(again)
+    narrow = NARROW.get(kind, lambda value: value)
+    if kind == "response":
+        sent, back = _reply(http.decode_response(data)), decode(again)
+    else:
+        sent, back = narrow(decode(data)), narrow(decode(again))
+    assert _same(back, sent), f"{kind}: {back!r} came back for {sent!r}"
+
+
+@st.composite
+def cases(draw: st.DrawFn) -> dict[str, str]:
+    """A kind and a document of it."""
+    kind = draw(st.sampled_from(sorted(KINDS)))
+    values, encode, _ = KINDS[kind]
+    return {"kind": kind, "data": encode(draw(values)).hex()}
+
+
+TARGET: Final = Target("trips", cases, check, tools.missing_trips, weight=2)
