@@ -1,7 +1,7 @@
 """Every export as a function of bytes (provider-abi.md §1.1), whatever carries them in and out.
 
-`start` binds the decorated class while the plugin is built; `dispatch` answers calls and never raises: an exception that
-left it would end the instance, `SystemExit` included.
+`start` binds the decorated class while the plugin is built; `dispatch` answers calls and never raises: an exception
+that left it would end the instance, `SystemExit` included.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Guest:
         self._fresh = True
 
     def dispatch(self, export: str, data: bytes) -> tuple[bool, bytes]:
-        """The answer of an export, or False and the document of its error. Never raises, never answers an empty error."""
+        """The answer of an export, or False and the document of its error, which is never empty. Never raises."""
         try:
             if self._fresh:
                 self._fresh = False

@@ -19,8 +19,8 @@ def watch() -> Callable[[], None]:
             _unseeded.add(self)
         original(self, a, version)
 
-    _unseeded.add(random._inst)  # type: ignore[attr-defined] # behind random.random() and its like
-    random.Random.seed = seed  # type: ignore[method-assign, assignment]
+    _unseeded.add(random._inst)  # type: ignore[attr-defined, unused-ignore] # behind random.random()
+    random.Random.seed = seed  # type: ignore[method-assign, assignment, unused-ignore]
 
     def end() -> None:
         random.Random.seed = original  # type: ignore[method-assign]

@@ -62,9 +62,7 @@ class HTTPRequest:
         return cls("GET", url, dict(headers or {}))
 
     @classmethod
-    def post_json(
-        cls, url: str, value: Any, headers: Mapping[str, str | Sequence[str]] | None = None
-    ) -> HTTPRequest:
+    def post_json(cls, url: str, value: Any, headers: Mapping[str, str | Sequence[str]] | None = None) -> HTTPRequest:
         """A POST of `value` as JSON, `content-type` included."""
         return cls("POST", url, {"content-type": "application/json", **(headers or {})}, _json.dumps(value))
 
@@ -85,8 +83,9 @@ class HTTPRequest:
                     raise ProviderError.invalid_request(f"the value of header `{name.lower()}` is not visible ASCII")
             if values:
                 headers[name.lower()] = values[0] if len(values) == 1 else values
-        body = self.body.encode() if isinstance(self.body, str) else bytes(self.body)
-        return HTTPRequest(self.method, normal_url(self.url), headers, body)
+        if not isinstance(self.body, bytes):
+            raise TypeError(f"the body of a request must be bytes, not {type(self.body).__name__}")
+        return HTTPRequest(self.method, normal_url(self.url), headers, self.body)
 
 
 def normal_url(url: str) -> str:
@@ -126,7 +125,8 @@ class HTTPResponse:
 
 
 def bearer(key: str) -> dict[str, str]:
-    """`{"authorization": "Bearer <key>"}`; ProviderError (`auth_error`), without the key, where it cannot stand in one."""
+    """`{"authorization": "Bearer <key>"}`. ProviderError (`auth_error`), which does not repeat the key, where the key
+    cannot stand in a header."""
     if not _VISIBLE.match(key):
         raise ProviderError.auth("the key holds characters that cannot stand in a header")
     return {"authorization": f"Bearer {key}"}

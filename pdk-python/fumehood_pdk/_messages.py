@@ -148,7 +148,9 @@ def _maybe(value: Any) -> str | None:
 def _result(raw: dict[str, Any]) -> ToolResult:
     if not isinstance(raw["is_error"], bool):
         raise ValueError("`is_error` must be true or false")
-    return ToolResult(_text(raw["id"]), [block(item) for item in raw["content"]], raw["is_error"], _maybe(raw.get("name")))
+    return ToolResult(
+        _text(raw["id"]), [block(item) for item in raw["content"]], raw["is_error"], _maybe(raw.get("name"))
+    )
 
 
 _BLOCKS: Final[dict[str, Callable[[dict[str, Any]], Block]]] = {
@@ -195,5 +197,5 @@ def _cache(raw: Any) -> CacheHint | None:
     if raw is None:
         return None
     if not isinstance(raw, dict) or not isinstance(raw.get("ephemeral"), dict):
-        raise ValueError("a cache hint must be {\"ephemeral\": {…}}")
+        raise ValueError('a cache hint must be {"ephemeral": {…}}')
     return CacheHint(raw["ephemeral"].get("ttl_seconds"))

@@ -114,7 +114,7 @@ def provider(*, name: str, api_key_name: str | None = None, base_url: str | None
     cannot be called, a type that a config cannot have.
     """
     if not isinstance(name, str) or not name.strip():
-        raise TypeError("@provider needs name=\"…\": what hosts show")
+        raise TypeError('@provider needs name="…": what hosts show')
     caller = sys._getframe(1).f_locals  # a class in a function may use the function's names in its annotations
 
     def decorate(cls: _C) -> _C:

@@ -180,7 +180,7 @@ class StreamChunk:
         return cls("thinking_signature", signature)
 
     @classmethod
-    def tool_use_start(cls, index: int, id: str, name: str) -> StreamChunk:  # noqa: A002 - the wire's own word
+    def tool_use_start(cls, index: int, id: str, name: str) -> StreamChunk:
         """Call number `index` of the answer, from 0, begins."""
         return cls("tool_use_start", {"index": index, "id": id, "name": name})
 

@@ -1,7 +1,8 @@
 """The config class: its typed fields become a JSON Schema, and a reader of configs.
 
 Known types: `str int float bool None Any`, `Literal`, `Enum` of strings, `X | Y`, `list[X]`, `tuple[X, ...]`,
-`dict[str, X]`, dataclasses, `Tool`. `Annotated[X, "words"]` describes a field, `Annotated[X, Limit(minimum=0)]` bounds it.
+`dict[str, X]`, dataclasses, `Tool`. `Annotated[X, "words"]` describes a field, `Annotated[X, Limit(minimum=0)]` bounds
+it.
 """
 
 from __future__ import annotations
@@ -70,7 +71,7 @@ class Config:
     def build_partial(self, raw: Any) -> Any:
         """An instance that has only the keys given and the defaults, made without `__init__`: models are listed
         before everything is configured. ProviderError (`json_error`) for a key that is given and does not fit."""
-        instance = object.__new__(self.cls)
+        instance: Any = object.__new__(self.cls)
         try:
             values = self._values(raw, partial=True)
         except ValueError as problem:
@@ -147,7 +148,7 @@ class _Maker:
             if not field.init:
                 continue
             try:
-                schema, read = self.type(hints[field.name])
+                schema, read = self.of(hints[field.name])
             except TypeError as problem:
                 raise TypeError(f"{cls.__name__}.{field.name}: {problem}") from None
             default: Callable[[], Any] | None = None
@@ -163,7 +164,7 @@ class _Maker:
         schema = {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
         return fields, schema
 
-    def type(self, hint: Any) -> tuple[dict[str, Any], Read]:  # noqa: A003
+    def of(self, hint: Any) -> tuple[dict[str, Any], Read]:
         origin, args = typing.get_origin(hint), typing.get_args(hint)
         if origin is typing.Annotated:
             return self._annotated(args[0], args[1:])
@@ -190,7 +191,7 @@ class _Maker:
         raise TypeError(f"{hint!r} is no type that a config can have")
 
     def _annotated(self, inner: Any, notes: tuple[Any, ...]) -> tuple[dict[str, Any], Read]:
-        schema, read = self.type(inner)
+        schema, read = self.of(inner)
         schema = dict(schema)
         for note in notes:
             if isinstance(note, str):
@@ -201,7 +202,7 @@ class _Maker:
         return schema, read
 
     def _union(self, members: tuple[Any, ...]) -> tuple[dict[str, Any], Read]:
-        made = [self.type(member) for member in members]
+        made = [self.of(member) for member in members]
         schemas, readers = [schema for schema, _ in made], [read for _, read in made]
 
         def read(value: Any, path: str) -> Any:
@@ -226,7 +227,7 @@ class _Maker:
         return {"anyOf": schemas}, read
 
     def _list(self, item: Any, kind: Any) -> tuple[dict[str, Any], Read]:
-        schema, each = self.type(item)
+        schema, each = self.of(item)
 
         def read(value: Any, path: str) -> Any:
             if not isinstance(value, list):
@@ -236,7 +237,7 @@ class _Maker:
         return {"type": "array", "items": schema} if schema else {"type": "array"}, read
 
     def _dict(self, item: Any) -> tuple[dict[str, Any], Read]:
-        schema, each = self.type(item)
+        schema, each = self.of(item)
 
         def read(value: Any, path: str) -> Any:
             if not isinstance(value, dict):

@@ -12,7 +12,9 @@ _F32 = struct.Struct("<f")
 
 def encode(vectors: Iterable[Iterable[Any]]) -> bytes:
     """`[[…],…]`. ValueError for what is no finite number."""
-    return b"[" + b",".join(b"[" + b",".join([shortest(number) for number in vector]) + b"]" for vector in vectors) + b"]"
+    return (
+        b"[" + b",".join(b"[" + b",".join([shortest(number) for number in vector]) + b"]" for vector in vectors) + b"]"
+    )
 
 
 def shortest(number: Any) -> bytes:

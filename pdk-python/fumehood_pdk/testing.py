@@ -14,7 +14,7 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from fumehood_pdk import _dispatch, _json, _messages, _provider, _wire
+from fumehood_pdk import _dispatch, _json, _provider
 from fumehood_pdk._errors import ProviderError
 from fumehood_pdk._http import Headers, HTTPRequest, HTTPResponse
 from fumehood_pdk._messages import (
@@ -72,7 +72,9 @@ class Plugin:
         """The request of a chat; a string is one message of the caller."""
         return _request(self.call("chat_request", self._chat(messages, tools)))
 
-    def chat_stream_request(self, messages: str | Sequence[Message], tools: Sequence[Tool] | None = None) -> HTTPRequest:
+    def chat_stream_request(
+        self, messages: str | Sequence[Message], tools: Sequence[Tool] | None = None
+    ) -> HTTPRequest:
         """The request of a streamed chat."""
         return _request(self.call("chat_stream_request", self._chat(messages, tools)))
 
@@ -173,7 +175,13 @@ def _block(block: Block) -> dict[str, Any]:
             inner = [_block(one) for one in content]
             raw = {"type": "tool_result", "id": id_, "name": name, "is_error": is_error, "content": inner}
         case ResourceLink(uri, name, description, mime_type):
-            raw = {"type": "resource_link", "uri": uri, "name": name, "description": description, "mime_type": mime_type}
+            raw = {
+                "type": "resource_link",
+                "uri": uri,
+                "name": name,
+                "description": description,
+                "mime_type": mime_type,
+            }
     return {key: value for key, value in raw.items() if value is not None}
 
 
@@ -181,7 +189,9 @@ def _chat_response(raw: dict[str, Any]) -> ChatResponse:
     calls, usage, reason = raw["tool_calls"], raw["usage"], raw["finish_reason"]
     return ChatResponse(
         raw["text"],
-        None if calls is None else [ToolCall(c["id"], c["function"]["name"], c["function"]["arguments"]) for c in calls],
+        None
+        if calls is None
+        else [ToolCall(c["id"], c["function"]["name"], c["function"]["arguments"]) for c in calls],
         raw["thinking"],
         None if usage is None else Usage(**usage),
         None if reason is None else FinishReason(reason),

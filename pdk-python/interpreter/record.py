@@ -13,7 +13,16 @@ def sha256(data: bytes) -> str:
 def recipe_sha256(folder: Path) -> str:
     """Over name, length and bytes of every file that decides what is built."""
     digest = hashlib.sha256()
-    for name in ("build", "extism.c", "guest.h", "immortal.c", "interpreter.c", "record.py", "sources.env", "stdlib.py"):
+    for name in (
+        "build",
+        "extism.c",
+        "guest.h",
+        "immortal.c",
+        "interpreter.c",
+        "record.py",
+        "sources.env",
+        "stdlib.py",
+    ):
         data = (folder / name).read_bytes()
         digest.update(f"{name}\0{len(data)}\0".encode())
         digest.update(data)

@@ -6,6 +6,7 @@ globals, nothing else.
 
 from __future__ import annotations
 
+import importlib
 import re
 import threading
 from collections.abc import Mapping
@@ -78,11 +79,11 @@ class _Machine:
 
     def __init__(self, wasm: bytes, world: World) -> None:
         try:
-            import wasmtime
+            wasmtime: Any = importlib.import_module("wasmtime")
         except ImportError:
             raise BuildError("wasmtime is not installed", "pip install './pdk-python[build]'") from None
         self._world = world
-        self._wasmtime: Any = wasmtime
+        self._wasmtime = wasmtime
         config = wasmtime.Config()
         config.cranelift_opt_level = "none"  # it runs once: compiling is what takes time
         config.cranelift_nan_canonicalization = True  # NaN has the same bits on every processor
@@ -96,7 +97,7 @@ class _Machine:
             function = world.function(item.name) if item.module == WASI else _no_host(f"{item.module}::{item.name}")
             linker.define_func(item.module, item.name, item.type, function)
         self._names = {item.name for item in compiled.exports}
-        self._exports = linker.instantiate(self._store, compiled).exports(self._store)
+        self._exports: Any = linker.instantiate(self._store, compiled).exports(self._store)
         self._memory = self._exports["memory"]
         world.read = lambda at, length: bytes(self._memory.read(self._store, at, at + length))
         world.write = lambda at, data: self._memory.write(self._store, data, at)

@@ -1,6 +1,7 @@
 """OpenAI and every endpoint that speaks its API: chat, tools, images, streams, embeddings, completions, models.
 
-Request for request and reply for reply the same as the provider in Rust (pdk-rust/providers/openai); tests/vectors hold both to it.
+Request for request and reply for reply the same as the provider in Rust (pdk-rust/providers/openai): tests/vectors hold
+both to it.
 """
 
 from __future__ import annotations
@@ -94,9 +95,9 @@ class OpenAI:
     base_url: Annotated[str, "Where the API is, `/v1` included.", Limit(format="uri")] = "https://api.openai.com/v1/"
     max_tokens: Annotated[Annotated[int, U32] | None, "At most so many tokens in an answer."] = None
     temperature: Annotated[float | None, "Sampling temperature."] = None
-    system: Annotated[
-        list[str] | str | None, "What the model is told first: a string or a list of strings."
-    ] = field(default_factory=list)
+    system: Annotated[list[str] | str | None, "What the model is told first: a string or a list of strings."] = field(
+        default_factory=list
+    )
     timeout_seconds: Annotated[
         Annotated[int, Limit(minimum=0)] | None, "Seconds the host waits for a reply; the plugin itself does not wait."
     ] = None
@@ -110,17 +111,13 @@ class OpenAI:
         Annotated[int, U32] | None, "Sample from the k likeliest tokens; OpenAI's own endpoint refuses it."
     ] = None
     tools: Annotated[list[Tool] | None, "Tools offered in every chat that brings none of its own."] = None
-    tool_choice: Annotated[
-        Literal["auto", "required", "none"] | NamedTool | None, "Which tool must be called."
-    ] = None
+    tool_choice: Annotated[Literal["auto", "required", "none"] | NamedTool | None, "Which tool must be called."] = None
     enable_parallel_tool_use: Annotated[bool | None, "Whether several tools may be called at once."] = None
-    embedding_encoding_format: Annotated[
-        str | None, "`float` or `base64`; vectors reach the caller the same."
-    ] = None
+    embedding_encoding_format: Annotated[str | None, "`float` or `base64`; vectors reach the caller the same."] = None
     embedding_dimensions: Annotated[Annotated[int, U32] | None, "Length of the vectors."] = None
-    reasoning_effort: Annotated[
-        Literal["low", "medium", "high", "max"] | None, "How hard the model should think."
-    ] = None
+    reasoning_effort: Annotated[Literal["low", "medium", "high", "max"] | None, "How hard the model should think."] = (
+        None
+    )
     json_schema: Annotated[StructuredOutput | None, "A schema that the answer must follow."] = None
     extra_body: Annotated[dict[str, Any] | None, "Further fields of the request body; they win over ours."] = None
 
@@ -229,7 +226,8 @@ class OpenAI:
             choices = _list(_dict(response.json()), "choices")
             if not choices:
                 raise _Odd("no choice")
-            return _need(_dict(choices[0]), "text", str)
+            text: str = _need(_dict(choices[0]), "text", str)
+            return text
         except (_Odd, ProviderError) as problem:
             raise ProviderError.response_format(f"completion: {problem}", response.body) from None
 
