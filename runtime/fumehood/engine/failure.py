@@ -30,7 +30,7 @@ from fumehood.errors import (
 
 if TYPE_CHECKING:
     from fumehood.engine.interrupt import Interrupts
-    from fumehood.engine.sandbox import Sandbox
+    from fumehood.engine.making import Made
     from fumehood.limits import Limits
     from fumehood.meter import Meter
 
@@ -85,23 +85,24 @@ class Guest(Protocol):
         """Bytes that one memory may have."""
 
 
-def guest_text(sandbox: Sandbox) -> str | None:
+def guest_text(sandbox: Made) -> str | None:
     """The guest's error text, decoded with replacement; None where it set none.
 
     A handle that is no block is an error without text (extism-abi.md §1.4, `error_set(interior)`).
     """
-    handle = sandbox.error_handle()
-    if not handle:
+    blocks = sandbox.blocks
+    handle = 0 if blocks is None else blocks.error_handle()
+    if blocks is None or not handle:
         return None
-    block = sandbox.block(handle)
+    block = blocks.find(handle)
     if block is None:
         return "the guest reported a failure with a handle that is no block"
     length = min(block.length, ERROR_TEXT_CAP)
     try:
-        check_range(block.offset, length, len(sandbox.data), "the error text")
+        check_range(block.offset, length, blocks.size, "the error text")
     except ProtocolError as problem:
         return problem.message
-    return sandbox.data[block.offset : block.offset + length].tobytes().decode("utf-8", "replace")
+    return blocks.data[block.offset : block.offset + length].tobytes().decode("utf-8", "replace")
 
 
 def stopped(sandbox: Guest, reason: str) -> BaseException:
@@ -216,7 +217,7 @@ def unmade(limits: Limits, failed: native.Failure) -> Error:
     )
 
 
-def trapped(sandbox: Sandbox, failed: native.Failure, where: str) -> BaseException | None:
+def trapped(sandbox: Made, failed: native.Failure, where: str) -> BaseException | None:
     """The error for a guest that did not return; None for `proc_exit(0)` without an error."""
     return ended(sandbox, failed, where, guest_text(sandbox))
 
@@ -240,7 +241,7 @@ def ended(
     return _attach(sandbox, cause, text)
 
 
-def returned(sandbox: Sandbox, code: int) -> BaseException:
+def returned(sandbox: Made, code: int) -> BaseException:
     """The error for a guest that returned, with an error set or a code other than 0."""
     cause = _first_cause(sandbox, None, None)
     text = guest_text(sandbox)

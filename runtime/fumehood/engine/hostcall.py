@@ -13,6 +13,7 @@ from fumehood.engine import native
 from fumehood.errors import OutOfFuel, OutOfMemory, ProtocolError
 
 if TYPE_CHECKING:
+    from fumehood.engine.blocks import Blocks
     from fumehood.engine.sandbox import Sandbox
     from fumehood.meter import Meter
 
@@ -108,9 +109,14 @@ class HostCall:
         """What the plugin was given: `imports.Services`."""
         return self._sandbox.services
 
+    def _blocks(self) -> Blocks:
+        blocks = self._sandbox.blocks
+        assert blocks is not None  # there before the first guest instruction
+        return blocks
+
     def length(self, handle: int) -> int:
         """Bytes of the live block at `handle`; 0 for anything else."""
-        block = self._sandbox.block(handle)
+        block = self._blocks().find(handle)
         return 0 if block is None or block.freed else block.length
 
     def read(self, handle: int, what: str = "a value") -> bytes:
@@ -120,11 +126,11 @@ class HostCall:
         """
         if handle == 0:
             return b""
-        block = self._sandbox.block(handle)
+        block = self._blocks().find(handle)
         if block is None or block.freed:
             raise ProtocolError(f"invalid handle offset for {what}: {handle}")
         self.charge_bytes(block.length)
-        data = self._sandbox.data
+        data = self._blocks().data
         check_range(block.offset, block.length, len(data), what)
         return data[block.offset : block.offset + block.length].tobytes()
 
@@ -137,7 +143,7 @@ class HostCall:
         self.charge_bytes(size)
         handle = self.alloc(size)
         if handle:
-            self._sandbox.data[handle : handle + size] = data
+            self._blocks().data[handle : handle + size] = data
         elif size:
             limit = self.meter.limits.kernel_memory
             raise OutOfMemory(
@@ -149,15 +155,15 @@ class HostCall:
 
     def alloc(self, size: int) -> int:
         """A block of `size` bytes, or 0 where the kernel refuses it."""
-        return self._sandbox.alloc(size)
+        return self._blocks().alloc(size)
 
     def free(self, handle: int) -> None:
         """Mark the block free; anything that is no block is ignored."""
-        self._sandbox.free(handle)
+        self._blocks().free(handle)
 
     def view(self, offset: int, length: int) -> memoryview:
         """Writable view of kernel memory, checked; for the compatibility face's `memory()`."""
-        data = self._sandbox.data
+        data = self._blocks().data
         check_range(offset, length, len(data), "a memory view")
         return data[offset : offset + length]
 

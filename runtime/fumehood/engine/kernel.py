@@ -30,6 +30,7 @@ BLOCKS: Final = Struct("<Q")
 BLOCKS_AT: Final = 48
 REFUSED_AT: Final = 72
 BUMP_AT: Final = 40
+ERROR_AT: Final = 32
 
 GUEST_FUNCTIONS: Final[dict[str, tuple[str, str]]] = {
     "alloc": ("I", "I"),

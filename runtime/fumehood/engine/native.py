@@ -80,6 +80,7 @@ call: Any = _fn(RUN, "wasmtime_func_call_unchecked", P)
 set_fuel: Any = _fn(TINY, "wasmtime_context_set_fuel", P)
 get_fuel: Any = _fn(TINY, "wasmtime_context_get_fuel", P)
 
+_memory_address: Any = _fn(TINY, "wasmtime_memory_data", P)
 memory_size: Any = _fn(TINY, "wasmtime_memory_data_size", SZ)
 
 store_new: Any = _fn(TINY, "wasmtime_store_new", P, P, P, P)
@@ -158,6 +159,12 @@ def view(address: int, size: int) -> memoryview:
     """A writable view over foreign memory. Release it before its store is deleted."""
     result: memoryview = _view(address, size, _PYBUF_WRITE)
     return result
+
+
+def memory_view(context: Any, extern: Extern) -> memoryview:
+    """A view over a whole memory as it is now; see `view`."""
+    where = memory_argument(extern)
+    return view(_memory_address(context, where), memory_size(context, where))
 
 
 def pointer(managed: Any) -> int:
