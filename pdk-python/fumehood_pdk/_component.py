@@ -12,6 +12,7 @@ import builtins
 import errno
 import io
 import os
+import re
 import sys
 import time
 import types
@@ -30,6 +31,10 @@ _DESCRIPTORS: Final = (
     "close", "dup", "dup2", "fstat", "fsync", "lseek", "pipe", "pread", "pwrite", "read", "readv", "sendfile", "write",
     "writev",
 )  # fmt: skip
+
+DEEPEST: Final = 500
+"""Levels of a JSON document."""
+_BRACKETS: Final = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?|[\[\]{}]', re.DOTALL)
 
 
 class Host(Protocol):
@@ -60,6 +65,7 @@ def prepare(host: Host) -> None:
     _clocks(host)
     _randomness(host)
     _files()
+    _json_depth()
     sys.stdin = io.StringIO()
     sys.stdout = sys.__stdout__ = _Output(sys.stdout)  # type: ignore[misc]
     sys.stderr = sys.__stderr__ = _Errors(sys.stderr)  # type: ignore[misc]
@@ -140,6 +146,37 @@ def _randomness(host: Host) -> None:
 
     random.Random.seed = seed  # type: ignore[method-assign, assignment]
     random.seed = random._inst.seed  # type: ignore[attr-defined]
+
+
+# -- depth --------------------------------------------------------------------------------------------
+
+
+def _json_depth() -> None:
+    """The interpreter's own limit on recursion in C is made for another stack than a host's: a reply of a thousand nested
+    lists would end the instance. Half of that is an exception, as everywhere else."""
+    import json.decoder
+
+    decode = json.decoder.JSONDecoder.raw_decode
+
+    def raw_decode(self: json.decoder.JSONDecoder, s: str, idx: int = 0) -> tuple[Any, int]:
+        if s.count("[") + s.count("{") > DEEPEST and _deeper(s, DEEPEST):
+            raise RecursionError("the document is nested too deeply")
+        return decode(self, s, idx)
+
+    json.decoder.JSONDecoder.raw_decode = raw_decode  # type: ignore[method-assign]
+
+
+def _deeper(text: str, than: int) -> bool:
+    depth = 0
+    for found in _BRACKETS.finditer(text):
+        bracket = found[0]
+        if bracket in "[{":
+            depth += 1
+            if depth > than:
+                return True
+        elif bracket in "]}":
+            depth -= 1
+    return False
 
 
 # -- files, descriptors, the process ------------------------------------------------------------------

@@ -16,7 +16,7 @@ from fumehood.limits import Limits
 from fumehood.meter import Meter
 
 ASK: Final = Limits(
-    fuel=2_000_000_000,
+    fuel=200_000_000,
     guest_time=2.0,
     deadline=5.0,
     output_bytes=64 * 1024,
