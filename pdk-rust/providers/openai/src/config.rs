@@ -10,6 +10,9 @@ use serde_json::{Map, Value};
 /// Where requests go unless configured.
 pub(crate) const BASE_URL: &str = "https://api.openai.com/v1/";
 
+/// The model of a configuration that names none: the one to say hello with.
+const MODEL: &str = "gpt-5-mini";
+
 /// How the key is presented.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[cfg_attr(test, derive(serde::Serialize, schemars::JsonSchema))]
@@ -39,6 +42,7 @@ pub struct OpenAI {
     #[cfg_attr(test, schemars(extend("format" = "uri")))]
     pub base_url: String,
     /// The model.
+    #[serde(default = "model")]
     pub model: String,
     /// At most so many tokens in an answer.
     #[serde(default)]
@@ -92,6 +96,10 @@ pub struct OpenAI {
 
 fn base_url() -> String {
     BASE_URL.into()
+}
+
+fn model() -> String {
+    MODEL.into()
 }
 
 /// What every request needs. Read leniently: listing models happens without a model.
