@@ -57,6 +57,8 @@ def collect(compiled: CompiledPlugin, *, ask: bool = True) -> Asks:
         kind = "provider, the host sends its requests"
         if direct:
             kind = "provider, it sends its own requests"
+    if compiled.is_component:
+        kind += " (a component)"
     minimum, maximum = compiled.memory
     asks = Asks(
         sha256=compiled.sha256,

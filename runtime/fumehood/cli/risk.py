@@ -22,6 +22,8 @@ HIGH: Final = "HIGH"
 """Verdicts: nothing to decide, worth a look, think twice."""
 
 _WASI: Final = "wasi_snapshot_preview1"
+_COMPONENT: Final = "fumehood:plugin/host@0.1.0::"
+"""What components import instead: all of it is a log, clocks and randomness."""
 _SECRET: Final = re.compile(r"key|token|secret|passw|credential|auth|bearer|private", re.IGNORECASE)
 _NOT_SECRET: Final = re.compile(r"_tokens|tokens_|keyword|key_?name|_type$", re.IGNORECASE)
 _HTTP: Final = (
@@ -161,13 +163,15 @@ def _system(spec: Spec, asks: Asks, allowed: Mapping[str, str]) -> Iterator[Row]
     yield Row("files", ", ".join(files) or "none", allowed["files"], NONE)
     environ = sorted(name for name in wasi if name.startswith(("environ_", "args_")))
     yield Row("environment", ", ".join(environ) or "none", "empty", NONE)
+    ours = {item.removeprefix(_COMPONENT) for item in asks.imports if item.startswith(_COMPONENT)}
     clocks = sorted(name for name in wasi if name.startswith(("clock_", "poll_")))
+    clocks += sorted(ours & {"now", "monotonic"})
     precise = spec.clock_step == 1
     gets = "exact time" if precise else f"time in steps of {output.seconds(spec.clock_step / 1e9)}"
     if not clocks:
         gets = "no clock"
     yield Row("clocks", ", ".join(clocks) or "none", gets, NONE)
-    spaces = ("extism:host/env::", "extism:host/user::", f"{_WASI}::")
+    spaces = ("extism:host/env::", "extism:host/user::", f"{_WASI}::", _COMPONENT)
     other = [item for item in asks.imports if not item.startswith(spaces)]
     if other:
         names = ", ".join(line(item, 60) for item in other[:20])
