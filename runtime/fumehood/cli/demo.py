@@ -24,14 +24,12 @@ from fumehood.cli.text import escape, line
 from fumehood.limits import Limits
 from fumehood.provider import ChatResponse, Provider
 from fumehood.testing.gallery import DEMO, GALLERY, Attack, find
-from fumehood.testing.gallery.run import Containment, contain
+from fumehood.testing.gallery.run import GRACE, Containment, contain_in_time
 from fumehood.testing.stub import StubServer
 
 PLUGIN: Final = "bundled:openai"
 TOKEN_DELAY: Final = 0.03
 """Seconds between two words of the stub, so that streaming can be seen."""
-GRACE: Final = 0.05
-"""Seconds after its deadline by which an attack must have ended (threats.md)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +148,7 @@ def _quiet(verbose: int) -> None:
 
 def verdict(end: Containment) -> str:
     """What is wrong with an end: another one than promised, or too late; empty for nothing."""
-    late = end.seconds - end.attack.operation.deadline - GRACE
+    late = end.late - GRACE
     return end.why or (f"ended {late:.3f} s too late" if late > 0 else "")
 
 
@@ -161,7 +159,7 @@ def _attack(rows: Iterable[Attack], stub: StubServer, console: Console) -> Itera
     stub.token_delay = 0
     stub.api_key = None
     for attack in rows:
-        end = contain(attack, stub.url)
+        end = contain_in_time(attack, stub.url)
         reason = verdict(end)
         mark = Text("contained", "green") if not reason else Text(reason, "bold red")
         grid.add_row(

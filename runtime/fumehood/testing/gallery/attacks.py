@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib.resources import files
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from fumehood.limits import MIB, Limits
+
+if TYPE_CHECKING:
+    from fumehood.testing.gallery.stage import Stage
 
 LIMITS: Final = Limits(
     deadline=0.5,
@@ -53,7 +56,13 @@ class Attack:
     output that proves that nothing was reached. `detail` maps attributes of the error (`limit`,
     `reason`, `status`, …) to their values. `limits` replaces fields of `LIMITS`. With `chat` the
     guest is opened as a provider and asked for a chat; `fill` are then the texts that stand in it.
-    `environ` is in the process's environment while the row runs: bait.
+    `environ` is in the process's environment while the row runs: bait. `replies` is how many
+    requests may have been answered by the end, where that is part of the promise.
+
+    What one guest and one call cannot show is a function `run` of a `Stage`: it raises what the
+    attacked code raises, or `Breach` for a promise that it saw broken.
+
+    Lone surrogates U+DC80 to U+DCFF in texts for the guest stand for bytes that are not UTF-8.
     """
 
     name: str
@@ -72,14 +81,17 @@ class Attack:
     chat: bool = False
     fill: Mapping[str, str] = field(default_factory=dict)
     environ: Mapping[str, str] = field(default_factory=dict)
+    replies: int | None = None
+    run: Callable[[Stage], None] | None = None
 
-    def source(self, stub_url: str = "") -> str:
-        """The guest's text, ready to be loaded; `stub_url` takes the place of `STUB`."""
+    def source(self, stub_url: str = "", **more: str) -> str:
+        """The guest's text, ready to be loaded; `stub_url` takes the place of `STUB`, `more` goes
+        over `fill`."""
         text = source(self.guest or self.name)
-        if self.fill:
-            texts = {**PROVIDER, **self.fill}
+        if self.fill or more:
+            texts = {**PROVIDER, **self.fill, **more}
             for name, value in texts.items():
-                data = value.replace(STUB, stub_url).encode()
+                data = raw(value.replace(STUB, stub_url))
                 text = text.replace(f"@{name}.size@", str(len(data)))
                 text = text.replace(f"@{name}@", _wat_string(data))
         return text.replace("@numbers@", "1" if self.fill.get("numbers") else "0")
@@ -95,6 +107,11 @@ class Attack:
     def operation(self) -> Limits:
         """The limits of this row's call."""
         return LIMITS.replace(**self.limits)
+
+
+def raw(text: str) -> bytes:
+    """The bytes that a text of a row stands for."""
+    return text.encode("utf-8", "surrogateescape")
 
 
 def _wat_string(data: bytes) -> str:

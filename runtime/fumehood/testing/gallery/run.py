@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-import os
-import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Final
 
 from fumehood import errors
 from fumehood.limits import Receipt
 from fumehood.plugin import Plugin
 from fumehood.provider import Provider
-from fumehood.testing.gallery.attacks import HARMLESS, STUB, Attack
+from fumehood.testing.gallery.attacks import HARMLESS, STUB, Attack, raw
+from fumehood.testing.gallery.stage import Breach, Outcome, Stage, environment
+
+GRACE: Final = 0.05
+"""Seconds after its deadline by which an attack must have ended (threats.md)."""
+
+TRIES: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Containment:
     """How an attack ended. `seconds` is wall time from the call (loading and compiling are not in
-    it) to the end; `why` is empty where the end is the expected one."""
+    it) to the end, the longest where there are several; `why` is empty where the end is the
+    expected one."""
 
     attack: Attack
     seconds: float
@@ -31,6 +35,11 @@ class Containment:
     def contained(self) -> bool:
         """True where the attack ended as its row says."""
         return not self.why
+
+    @property
+    def late(self) -> float:
+        """Seconds after its deadline at which it ended; negative where it was in time."""
+        return self.seconds - self.attack.operation.deadline
 
     @property
     def ending(self) -> str:
@@ -55,81 +64,71 @@ def contain(attack: Attack, stub_url: str | None = None) -> Containment:
         raise ValueError(f"{attack.name} needs a stub")
     url = stub_url or ""
     config = {key: value.replace(STUB, url) for key, value in attack.config.items()}
-    outcome = _Outcome()
-    started = time.perf_counter()
-    try:
-        with _environment(attack.environ):
-            (_chat if attack.chat else _call)(attack, url, config, outcome)
-    except errors.Error as raised:
-        outcome.error, outcome.receipt = raised, raised.receipt
-    ended = outcome.ended or time.perf_counter()
-    why = _judge(attack, outcome.error, outcome.output, outcome.receipt)
-    return Containment(
-        attack,
-        ended - (outcome.started or started),
-        outcome.error,
-        outcome.output,
-        outcome.receipt,
-        why,
-    )
-
-
-@contextmanager
-def _environment(bait: Mapping[str, str]) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in bait}
-    os.environ.update(bait)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
+    outcome = Outcome()
+    breach = ""
+    with environment(attack.environ), outcome.whole():
+        try:
+            if attack.run is not None:
+                with Stage(attack, outcome) as stage:
+                    attack.run(stage)
+            elif attack.chat:
+                _chat(attack, url, config, outcome)
             else:
-                os.environ[name] = value
+                _call(attack, url, config, outcome)
+        except errors.Error as raised:
+            outcome.error, outcome.receipt = raised, raised.receipt
+        except Breach as broken:
+            breach = str(broken)
+    why = breach or _judge(attack, outcome.error, outcome.output, outcome.receipt)
+    return Containment(attack, outcome.seconds, outcome.error, outcome.output, outcome.receipt, why)
 
 
-@dataclass(slots=True)
-class _Outcome:
-    started: float = 0.0
-    ended: float = 0.0
-    error: errors.Error | None = None
-    output: bytes | None = None
-    receipt: Receipt | None = None
+def contain_in_time(attack: Attack, stub_url: str | None = None, tries: int = TRIES) -> Containment:
+    """Run `attack` until it ends as promised and in time, at most `tries` times; the last end.
+
+    A busy machine may be late with anything; a broken deadline is late every time. Another end
+    than promised is never tried again.
+    """
+    for _ in range(tries):
+        end = contain(attack, stub_url)
+        if not end.contained or end.late <= GRACE:
+            break
+    return end
 
 
-def _call(attack: Attack, url: str, config: dict[str, str], outcome: _Outcome) -> None:
+def _call(attack: Attack, url: str, config: dict[str, str], outcome: Outcome) -> None:
     with Plugin(
         attack.source(url).encode(),
         config=config,
         allowed_hosts=attack.allowed_hosts,
         limits=attack.operation,
     ) as plugin:
-        outcome.started = time.perf_counter()
-        try:
-            outcome.output = plugin.call(attack.export, attack.input.replace(STUB, url).encode())
-        finally:
-            outcome.ended = time.perf_counter()
+        with outcome.timed():
+            outcome.output = plugin.call(attack.export, raw(attack.input.replace(STUB, url)))
         outcome.receipt = plugin.last_receipt
 
 
-def _chat(attack: Attack, url: str, config: dict[str, str], outcome: _Outcome) -> None:
-    outcome.started = time.perf_counter()  # opening asks the guest: that is part of it
-    with Provider.open(
-        attack.source(url).encode(),
-        config=config,
-        allowed_hosts=attack.allowed_hosts,
-        limits=attack.operation,
-    ) as provider:
-        try:
+def _chat(attack: Attack, url: str, config: dict[str, str], outcome: Outcome) -> None:
+    with outcome.timed():  # opening asks the guest: that is part of it
+        provider = Provider.open(
+            attack.source(url).encode(),
+            config=config,
+            allowed_hosts=attack.allowed_hosts,
+            limits=attack.operation,
+        )
+    with provider:
+        with outcome.timed():
             answer = provider.chat("hello")
-        finally:
-            outcome.ended = time.perf_counter()
         outcome.output, outcome.receipt = (answer.text or "").encode(), answer.receipt
 
 
 def _judge(
     attack: Attack, error: errors.Error | None, output: bytes | None, receipt: Receipt | None
 ) -> str:
+    if attack.replies is not None:
+        answered = [e for e in receipt.http if e.status is not None] if receipt else []
+        if len(answered) != attack.replies:
+            return f"{len(answered)} requests were answered, not {attack.replies}"
     if attack.expect == HARMLESS:
         if error is not None:
             return f"{type(error).__name__} where it should have run to its end"

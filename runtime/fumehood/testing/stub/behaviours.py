@@ -218,6 +218,29 @@ def deflate_bomb(scene: Scene) -> Reply:
     return _bomb("deflate", scene.number or 200)
 
 
+def members_bomb(scene: Scene) -> Reply:
+    """N MiB (200) of blanks as many gzip members, one after another."""
+    packer = zlib.compressobj(9, zlib.DEFLATED, 31)
+    member = packer.compress(b" " * MIB) + packer.flush()
+    body = member * (scene.number or 200)
+    return Reply(200, (JSON_TYPE, ("content-encoding", "gzip")), body)
+
+
+def nested_bomb(scene: Scene) -> Reply:
+    """N MiB (200) of blanks, gzipped twice."""
+    inner = _bomb("gzip", scene.number or 200).body
+    assert isinstance(inner, bytes)
+    packer = zlib.compressobj(9, zlib.DEFLATED, 31)
+    packed = packer.compress(inner) + packer.flush()
+    return Reply(200, (JSON_TYPE, ("content-encoding", "gzip, gzip")), packed)
+
+
+def zstd(_scene: Scene) -> Reply:
+    """A frame of zstd whose header promises 4 GiB."""
+    frame = b"\x28\xb5\x2f\xfd\xe0" + (1 << 32).to_bytes(8, "little") + b"\x03\xff\xff"
+    return Reply(200, (JSON_TYPE, ("content-encoding", "zstd")), frame)
+
+
 def unknown_coding(_scene: Scene) -> Reply:
     """A content coding that the client did not offer."""
     body = dump(_chat("plain after all"))
@@ -271,6 +294,9 @@ BEHAVIOURS: Final[dict[str, Behaviour]] = {
     "deflate": deflate_reply,
     "gzip-bomb": gzip_bomb,
     "deflate-bomb": deflate_bomb,
+    "members-bomb": members_bomb,
+    "nested-bomb": nested_bomb,
+    "zstd": zstd,
     "unknown-coding": unknown_coding,
     "header-flood": header_flood,
     "odd-header": odd_header,

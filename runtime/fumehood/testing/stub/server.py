@@ -81,6 +81,12 @@ class StubServer:
         """`http://HOST:PORT/v1/`, what an OpenAI-style `base_url` wants."""
         return f"{self.root}v1/"
 
+    @property
+    def open_connections(self) -> int:
+        """Connections whose clients have not closed them."""
+        with self._lock:
+            return len(self._live)
+
     # -- what it does -----------------------------------------------------------------------
 
     def behave(self, *steps: str | Reply | Answer) -> None:
