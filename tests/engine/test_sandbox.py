@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import threading
 
 import pytest
@@ -441,3 +442,34 @@ def test_closing_is_idempotent_and_final() -> None:
         g.call("run")
     g.template.close()
     g.template.close()
+
+
+def test_views_end_with_their_call() -> None:
+    kept: list[memoryview] = []
+
+    def keep(call: object) -> int:
+        handle = call.write(b"hello")  # type: ignore[attr-defined]
+        kept.append(call.view(handle, 5))  # type: ignore[attr-defined]
+        assert bytes(kept[-1]) == b"hello"
+        kept[-1][:] = b"world"
+        assert call.read(handle) == b"world"  # type: ignore[attr-defined]
+        return 0
+
+    with guest(RUN, HostImport("t", "f", "", "I", keep), head=CALLS) as g:
+        g.call("run")
+        with pytest.raises(ValueError, match="released"):
+            bytes(kept[0])
+
+
+def test_a_view_that_is_held_keeps_the_store(caplog: pytest.LogCaptureFixture) -> None:
+    held: list[object] = []
+
+    def hold(call: object) -> int:
+        view = call.view(call.write(b"hello"), 5)  # type: ignore[attr-defined]
+        held.append(pickle.PickleBuffer(view))
+        return 0
+
+    with guest(RUN, HostImport("t", "f", "", "I", hold), head=CALLS) as g:
+        g.call("run")
+    assert "outlived its call" in caplog.text
+    assert bytes(held[0]) == b"hello"  # type: ignore[call-overload]

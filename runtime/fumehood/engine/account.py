@@ -8,6 +8,7 @@ operation's `Meter` afterwards.
 from __future__ import annotations
 
 import ctypes
+import logging
 import threading
 import time
 from ctypes import byref, c_uint64, c_void_p
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from fumehood.limits import Limits
     from fumehood.meter import Meter
 
+_log = logging.getLogger("fumehood.engine")
 _now: Final = time.monotonic
 _ident: Final = threading.get_ident
 _set_fuel: Final = native.set_fuel
@@ -49,6 +51,8 @@ class Entered:
         self.dead = False
         self.closed = False
         self.close_wanted = False
+        self.pinned = False
+        """Something outside holds a view into the store: it may never be deleted."""
         self.exit_status: int | None = None
         self.host_error: BaseException | None = None
         self.timed_out: str | None = None
@@ -248,7 +252,10 @@ class Entered:
             self.closed = True
             self.release()
             entered.pop(self.context_address, None)
-            native.store_delete(self.store)
+            if self.pinned:
+                _log.warning("a view of a plugin's memory outlived its call: the store stays")
+            else:
+                native.store_delete(self.store)
 
     def __enter__(self) -> Self:
         return self

@@ -91,11 +91,13 @@ class HostCall:
     `ProtocolError`, whose message names `what`.
     """
 
-    __slots__ = ("_sandbox", "caller", "context")
+    __slots__ = ("_sandbox", "caller", "context", "views")
 
     def __init__(self, sandbox: Sandbox) -> None:
         self._sandbox = sandbox
         self.caller: int = 0
+        self.views: list[memoryview] = []
+        """Views handed to functions of the caller's; none outlives the call."""
         self.context: object = None
         """The caller's object for this call (Extism's host context); the guest cannot see it."""
 
@@ -162,22 +164,37 @@ class HostCall:
         self._blocks().free(handle)
 
     def view(self, offset: int, length: int) -> memoryview:
-        """Writable view of kernel memory, checked; for the compatibility face's `memory()`."""
+        """Writable view of kernel memory, checked; valid until the call ends."""
         data = self._blocks().data
         check_range(offset, length, len(data), "a memory view")
-        return data[offset : offset + length]
+        view = data[offset : offset + length]
+        self.views.append(view)
+        return view
 
-    def guest_memory(self) -> memoryview:
-        """The calling module's own linear memory; the caller releases the view before it
-        returns. Raises ProtocolError where the module exports none."""
+    def release_views(self) -> None:
+        """Take back what `view` and `guest_memory` gave: after the call the memory may be gone.
+
+        A view that something still holds (an array made over it) cannot be taken back; then the
+        store is never freed, which is better than a pointer into nothing.
+        """
+        views, self.views = self.views, []
+        for view in views:
+            try:
+                view.release()
+            except BufferError:
+                self._sandbox.pinned = True
+
+    def guest_memory(self, *, owned: bool = False) -> memoryview:
+        """The calling module's own linear memory, valid until the call ends; with `owned` the
+        caller releases it. Raises ProtocolError where the module exports none."""
         extern = native.Extern()
         found = native.caller_export_get(self.caller, b"memory", 6, ctypes.byref(extern))
         if not found or extern.kind != native.KIND_MEMORY:
             raise ProtocolError("the module exports no memory of the name 'memory'")
-        context = self._sandbox.context_address
-        where = ctypes.addressof(extern) + 8
-        size = native.memory_data_size(context, where)
-        return native.view(native.memory_data(context, where) or 0, size)
+        view = native.memory_view(self._sandbox.context, extern)
+        if not owned:
+            self.views.append(view)
+        return view
 
     def note(self, text: str) -> None:
         """Keep the end of what the guest wrote to its standard error, as a note on a trap."""

@@ -104,6 +104,8 @@ class Sandbox(Made):
                 self.leave()
                 if context is not None:
                     self.host_call.context = None
+                if self.host_call.views:
+                    self.host_call.release_views()
             if self.overdrawn or self.interrupts.pending is not None:
                 self.check_account()
             return result

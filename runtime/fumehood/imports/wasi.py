@@ -75,7 +75,7 @@ def _with_memory(function: Callable[..., int]) -> Callable[..., int]:
 
     @functools.wraps(function)
     def wrapper(call: HostCall, *arguments: int) -> int:
-        memory = call.guest_memory()
+        memory = call.guest_memory(owned=True)
         try:
             return function(call, memory, *arguments)
         except _FaultError:
