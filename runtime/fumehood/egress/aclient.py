@@ -30,7 +30,7 @@ from fumehood.egress.exchange import (
     reply_headers,
     wire_headers,
 )
-from fumehood.egress.failures import translated
+from fumehood.egress.failures import boundary, translated
 from fumehood.egress.policy import Grant, Headers, Target
 from fumehood.egress.resolver import Resolver, SystemResolver
 from fumehood.egress.secrets import NO_SECRETS, Secrets
@@ -38,7 +38,6 @@ from fumehood.egress.transport import Proxy, tls_context
 from fumehood.egress.wire import Operation
 from fumehood.errors import (
     ClosedError,
-    Error,
     TooMuch,
     TransportError,
     UsageError,
@@ -107,7 +106,7 @@ class AsyncClient:
         limit = meter.limits.request_bytes
         body = request.body
         self._check()
-        with _boundary(secrets):
+        with boundary(secrets, meter):
             target = await _worked(len(body), decide_request, grant, request, limit)
             for left in range(follow, -1, -1):
                 reply = await self._whole(target, body, grant, meter, secrets)
@@ -129,7 +128,7 @@ class AsyncClient:
         """Send one request and read the head of the reply. As `Client.stream`."""
         secrets = secrets or NO_SECRETS
         self._check()
-        with _boundary(secrets):
+        with boundary(secrets, meter):
             limit = meter.limits.request_bytes
             target = await _worked(len(request.body), decide_request, grant, request, limit)
             exchange = await _Exchange.begin(
@@ -177,16 +176,6 @@ class AsyncClient:
             raise UsageError(
                 "this client belongs to another event loop", hint="open one for each event loop"
             )
-
-
-@contextlib.contextmanager
-def _boundary(secrets: Secrets) -> Iterator[None]:
-    """Lets only our errors out, scrubbed."""
-    try:
-        yield
-    except Error as error:
-        secrets.scrub_error(error)
-        raise
 
 
 async def _worked(size: int, call: Callable[..., _T], *arguments: Any) -> _T:
@@ -354,7 +343,7 @@ class AsyncResponseStream:
         if self._closed and not self._ended:
             raise ClosedError("the reply is closed")
         try:
-            with _boundary(self._secrets):
+            with boundary(self._secrets, self._exchange.meter):
                 while not self._ended:
                     data = await self._step()
                     if data:

@@ -22,7 +22,7 @@ from fumehood.egress.exchange import (
     reply_headers,
     wire_headers,
 )
-from fumehood.egress.failures import translated
+from fumehood.egress.failures import boundary, translated
 from fumehood.egress.policy import Grant, Headers, Target
 from fumehood.egress.resolver import Resolver, SystemResolver
 from fumehood.egress.secrets import NO_SECRETS, Secrets
@@ -30,8 +30,6 @@ from fumehood.egress.transport import Pools, Proxy, tls_context
 from fumehood.egress.wire import Operation, current
 from fumehood.errors import (
     ClosedError,
-    EgressDenied,
-    Error,
     TooMuch,
     TransportError,
 )
@@ -93,7 +91,7 @@ class Client:
         secrets = secrets or NO_SECRETS
         limits = meter.limits
         body = request.body
-        with _boundary(secrets, meter):
+        with boundary(secrets, meter):
             target = decide_request(grant, request, limits.request_bytes)
             for left in range(follow, -1, -1):
                 reply = self._whole(target, body, grant, meter, secrets)
@@ -119,7 +117,7 @@ class Client:
         The caller closes the stream. Raises as `send` does; redirects are returned.
         """
         secrets = secrets or NO_SECRETS
-        with _boundary(secrets, meter):
+        with boundary(secrets, meter):
             target = decide_request(grant, request, meter.limits.request_bytes)
             exchange = _Exchange(
                 self._pools, target, request.body, grant=grant, meter=meter, secrets=secrets
@@ -305,7 +303,7 @@ class ResponseStream:
         if self._closed and not self._ended:
             raise ClosedError("the reply is closed")
         try:
-            with _boundary(self._secrets, self._exchange.meter):
+            with boundary(self._secrets, self._exchange.meter):
                 while not self._ended:
                     data = self._step()
                     if data:
@@ -351,18 +349,6 @@ class ResponseStream:
                 )
         if pending:
             yield bytes(pending)
-
-
-@contextlib.contextmanager
-def _boundary(secrets: Secrets, meter: Meter) -> Iterator[None]:
-    """Lets only our errors out, scrubbed, and keeps refusals for the audit."""
-    try:
-        yield
-    except Error as error:
-        secrets.scrub_error(error)
-        if isinstance(error, EgressDenied):
-            meter.denied(error.reason, error.host)
-        raise
 
 
 @contextlib.contextmanager

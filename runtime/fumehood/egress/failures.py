@@ -8,10 +8,25 @@ from typing import Final
 
 import httpcore
 
-from fumehood.errors import Error, TransportError, clip
+from fumehood.egress.secrets import Secrets
+from fumehood.errors import EgressDenied, Error, TransportError, clip
+from fumehood.meter import Meter
 
 _TEXT_CAP: Final = 200
 _LOST: Final = ("disconnected", "peer closed", "closed connection")
+
+
+@contextlib.contextmanager
+def boundary(secrets: Secrets, meter: Meter) -> Iterator[None]:
+    """Around everything a client does: our errors go out scrubbed, refusals are kept for the
+    audit."""
+    try:
+        yield
+    except Error as error:
+        secrets.scrub_error(error)
+        if isinstance(error, EgressDenied):
+            meter.denied(error.reason, error.host)
+        raise
 
 
 @contextlib.contextmanager
