@@ -33,10 +33,10 @@ from fumehood.errors import (
 from fumehood.limits import Limits
 from fumehood.provider import Provider, Registry
 from fumehood.testing.stub import Reply, StubServer
+from tests.canary import KEY
 from tests.guests import guest_path
 from tests.toolchains import SHARED
 
-KEY = "sk-canary-0123456789abcdefghij"
 GENERATIONS = ["A", "B", "B'", "C", "C+"]
 STREAMING = ["B", "B'", "C", "C+"]
 _FILES = {"A": "gen-a", "B": "gen-b", "B'": "gen-b-prime", "C": "gen-c"}
@@ -62,7 +62,7 @@ def opened(generation: str, stub: StubServer, **more: Any) -> Provider:
     return Provider.open(plugin_of(generation), config=config, **more)
 
 
-def canary(stub: StubServer) -> None:
+def only_in_its_header(stub: StubServer) -> None:
     """The key went out in the one header, and nowhere else."""
     for request in stub.requests:
         assert request.header("authorization") == f"Bearer {KEY}"
@@ -85,7 +85,7 @@ def test_chat(generation: str, stub: StubServer) -> None:
         assert answer.usage is not None
         assert answer.usage.output_tokens > 0
     assert "be kind" in stub.requests[-1].body.decode()
-    canary(stub)
+    only_in_its_header(stub)
 
 
 @pytest.mark.parametrize("generation", STREAMING)
@@ -97,7 +97,7 @@ def test_streamed_chat(generation: str, stub: StubServer) -> None:
         assert "one two three" in stream.response.text
         assert stream.response.finish_reason == "Stop"
         assert stream.receipt.http[0].status == 200
-    canary(stub)
+    only_in_its_header(stub)
 
 
 @pytest.mark.parametrize("generation", STREAMING)
@@ -121,7 +121,7 @@ def test_embed_and_models(generation: str, stub: StubServer) -> None:
         assert len(vectors) == 2
         assert all(isinstance(number, float) for number in vectors[0])
         assert "stub-1" in one.list_models().names
-    canary(stub)
+    only_in_its_header(stub)
 
 
 @pytest.mark.parametrize("generation", ["A", "B", "B'", "C"])
@@ -392,7 +392,7 @@ path = "gone.wasm"
             registry.open("gone")
         with registry.open("good", model="other") as one:
             one.chat("x")
-    canary(stub)
+    only_in_its_header(stub)
     assert b'"other"' in stub.requests[-1].body
     lines = audit.read_text().splitlines()
     assert [json.loads(line)["outcome"] for line in lines] == [
