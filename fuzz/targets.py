@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from fuzz import codecs, trips
+from fuzz import codecs, documents, modules, providers, trips
 from fuzz.target import Target
 
 TARGETS: Final[dict[str, Target]] = {
@@ -12,5 +12,8 @@ TARGETS: Final[dict[str, Target]] = {
     for target in (
         codecs.TARGET,
         trips.TARGET,
+        *providers.TARGETS,
+        *documents.TARGETS,
+        *modules.TARGETS,
     )
 }

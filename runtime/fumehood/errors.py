@@ -47,6 +47,12 @@ def clip(text: str, cap: int = GUEST_TEXT_CAP) -> str:
     return f"{text[:cap]}… ({len(text) - cap} more characters)"
 
 
+def printable(text: str) -> str:
+    """`text` with lone surrogates escaped: Python has such strings, no file and no terminal takes
+    them, and an error must not fail where it is shown."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 class Error(Exception):
     """Every failure that fumehood reports.
 
@@ -61,6 +67,7 @@ class Error(Exception):
     def __init__(
         self, message: str = "", *, plugin: str | None = None, hint: str | None = None
     ) -> None:
+        message = printable(message)
         super().__init__(message)
         self.message = message
         self.plugin = plugin
@@ -74,7 +81,7 @@ class Error(Exception):
             text = f"{self.plugin}: {text}"
         if self.hint:
             text = f"{text} ({self.hint})"
-        return text
+        return printable(text)
 
 
 class UsageError(Error):
