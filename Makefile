@@ -43,6 +43,10 @@ $(VENV)/.guests: $(VENV)/.dev
 	@tools/make-venv $(VENV) "" "[dev,guests]"
 	@touch $@
 
+$(VENV)/.mutants: $(VENV)/.dev
+	@tools/make-venv $(VENV) "" "[dev,mutants]"
+	@touch $@
+
 $(VENV)/.llm: $(VENV)/.dev
 	@tools/make-venv $(VENV) "" "[dev,local]"
 	@touch $@
@@ -73,11 +77,14 @@ lint: $(VENV)/.dev
 
 # the rooms that decide about attackers' data, and the tests that are theirs
 STRICT := tests/abi tests/egress/test_policy.py tests/egress/test_patterns.py \
-    tests/egress/test_url.py tests/egress/test_addresses.py
+    tests/egress/test_url.py tests/egress/test_addresses.py tests/egress/test_wording.py
 
 coverage: $(VENV)/.dev
 	@mkdir -p build
 	$(PYTEST) -q $(STRICT) --cov --cov-config=tools/coverage.ini
+
+mutants: $(VENV)/.mutants
+	nice $(PY) tools/mutants
 
 test-rust:
 	@tools/check-rust

@@ -292,3 +292,10 @@ def test_what_is_no_block_cannot_be_sent() -> None:
     for wrong in (None, b"bytes", {"type": "text", "text": "x"}):
         with pytest.raises(UsageError, match="not"):
             encode_block(wrong)  # type: ignore[arg-type]
+
+
+def test_a_cache_hint_stays_with_its_message() -> None:
+    hint = CacheHint(300)
+    assert assistant("a", cache=hint) == Message("Assistant", (Text("a"),), hint)
+    assert user("a", cache=hint) == Message("User", (Text("a"),), hint)
+    assert assistant("a").cache is None

@@ -1,10 +1,18 @@
 from __future__ import annotations
 
+from ipaddress import ip_address
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fumehood.egress.patterns import extism_pattern, glob_matches, provider_pattern, url_pattern
+from fumehood.egress.patterns import (
+    Pattern,
+    extism_pattern,
+    glob_matches,
+    provider_pattern,
+    url_pattern,
+)
 from fumehood.egress.url import parse_authority
 from tests.counts import HYPOTHESIS_EXAMPLES
 
@@ -164,3 +172,36 @@ def test_localhost() -> None:
 @given(st.text("*?[]!-{}ab.1:/", max_size=12), st.text("ab1.", min_size=1, max_size=8))
 def test_any_glob_compiles_and_answers(pattern: str, host: str) -> None:
     assert extism_pattern(pattern).names(host, None) in (True, False)
+
+
+def test_every_field_of_a_pattern() -> None:
+    """An entry is what its text says, field by field."""
+    made = provider_pattern("*:81/v1/", operator=False)
+    assert made == Pattern("*:81/v1/", "any", "*", 81, None, "/v1/", False)
+    assert provider_pattern("*") == Pattern("*", "any", "*")
+    assert provider_pattern("*.x.y") == Pattern("*.x.y", "label", "x.y")
+    assert provider_pattern("10.*") == Pattern("10.*", "octets", "10.")
+    assert provider_pattern("h") == Pattern("h", "exact", "h")
+    url = url_pattern("http://h:81/p", operator=False)
+    assert url == Pattern("http://h:81", "exact", "h", 81, "http", None, False)
+    assert url_pattern("https://h").operator is True
+    assert extism_pattern("*") == Pattern("*", "any", "*")
+    assert extism_pattern("**") == Pattern("**", "any", "*")
+    assert extism_pattern("A*") == Pattern("A*", "glob", "a*")
+    assert extism_pattern("Host") == Pattern("Host", "exact", "host")
+    assert extism_pattern("a b") == Pattern("a b", "glob", "a b")
+    assert extism_pattern("[::1]") == Pattern("[::1]", "exact", "::1", address=ip_address("::1"))
+    assert extism_pattern("[::1") == Pattern("[::1", "glob", "[::1")
+    assert extism_pattern("::1]") == Pattern("::1]", "glob", "::1]")
+
+
+@pytest.mark.parametrize(
+    ("prefix", "path", "opens"),
+    [
+        ("h/v1/", "/v1/x", True), ("h/v1/", "/v1/", True), ("h/v1/", "/v1", False),
+        ("h/v1", "/v1", True), ("h/v1", "/v1/x", True), ("h/v1", "/v12", False),
+        ("h/v1//", "/v1/x", True), ("h/vX/", "/v/", False), ("h/v X", "/v%20X/y", True),
+    ],
+)  # fmt: skip
+def test_prefixes(prefix: str, path: str, opens: bool) -> None:
+    assert provider_pattern(prefix).opens(path) is opens
