@@ -61,11 +61,13 @@ class _Switch:
 
 def prepare(host: Host) -> None:
     """Replace what cannot work. Before anything of the plugin's is imported."""
-    sys.modules["_datetime"] = None  # type: ignore[assignment] # its clock is C's; datetime falls back on Python's own
+    for name in ("_datetime", "_zoneinfo"):  # the clock of the first is C's, the second needs it; both exist in Python too
+        sys.modules[name] = None  # type: ignore[assignment]
     _clocks(host)
     _randomness(host)
     _files()
     _json_depth()
+    os.environ.clear()  # the builder's own
     sys.stdin = io.StringIO()
     sys.stdout = sys.__stdout__ = _Output(sys.stdout)  # type: ignore[misc]
     sys.stderr = sys.__stderr__ = _Errors(sys.stderr)  # type: ignore[misc]
