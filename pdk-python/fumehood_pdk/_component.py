@@ -1,9 +1,9 @@
-"""The world of a component. WASI is stubbed there: whatever CPython asks of it in C ends the instance. So what Python code
-can ask for is answered before it gets that far: clocks and randomness by fumehood's own imports, files and waiting by
-the exceptions that a machine without any would raise.
+"""The world of a component. WASI is stubbed there: whatever CPython asks of it in C ends the instance. So what Python
+code can ask for is answered before it gets that far: clocks and randomness by fumehood's own imports, files and waiting
+by the exceptions that a machine without any would raise.
 
-`prepare` replaces the functions before the plugin is imported, since a plugin may take them by name; until `go_live` they
-are the old ones, for the build has files and a clock.
+`prepare` replaces the functions before the plugin is imported, since a plugin may take them by name; until `go_live`
+they are the old ones, for the build has files and a clock.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from fumehood_pdk import _host
 _SECOND: Final = 1_000_000_000
 _CLOCKS: Final = ("monotonic", "perf_counter", "process_time", "thread_time")
 _FILES: Final = (
-    "chdir", "chmod", "fdopen", "ftruncate", "link", "listdir", "lstat", "mkdir", "open", "readlink", "remove", "rename",
-    "replace", "rmdir", "scandir", "stat", "statvfs", "symlink", "truncate", "unlink", "utime",
+    "chdir", "chmod", "fdopen", "ftruncate", "link", "listdir", "lstat", "mkdir", "open", "readlink", "remove",
+    "rename", "replace", "rmdir", "scandir", "stat", "statvfs", "symlink", "truncate", "unlink", "utime",
 )  # fmt: skip
 _DESCRIPTORS: Final = (
     "close", "dup", "dup2", "fstat", "fsync", "lseek", "pipe", "pread", "pwrite", "read", "readv", "sendfile", "write",
@@ -61,7 +61,7 @@ class _Switch:
 
 def prepare(host: Host) -> None:
     """Replace what cannot work. Before anything of the plugin's is imported."""
-    for name in ("_datetime", "_zoneinfo"):  # the clock of the first is C's, the second needs it; both exist in Python too
+    for name in ("_datetime", "_zoneinfo"):  # the first has a clock in C, the second needs it; both exist in Python too
         sys.modules[name] = None  # type: ignore[assignment]
     _clocks(host)
     _randomness(host)
@@ -69,13 +69,13 @@ def prepare(host: Host) -> None:
     _json_depth()
     os.environ.clear()  # the builder's own
     sys.stdin = io.StringIO()
-    sys.stdout = sys.__stdout__ = _Output(sys.stdout)  # type: ignore[misc]
-    sys.stderr = sys.__stderr__ = _Errors(sys.stderr)  # type: ignore[misc]
+    sys.stdout = sys.__stdout__ = _Output(sys.stdout)  # type: ignore[misc, assignment]
+    sys.stderr = sys.__stderr__ = _Errors(sys.stderr)  # type: ignore[misc, assignment]
 
 
 def go_live(host: Host) -> None:
     """From here on the host answers. After the last import, before the interpreter is kept."""
-    _host.log_sink = lambda level, line: host.log(level, line)
+    _host.log_sink = host.log
     importer: Any = sys.modules["_frozen_importlib_external"]
     importer._io = types.SimpleNamespace(FileIO=_no_file, open_code=_no_file)
     _Switch.live = True
@@ -146,16 +146,16 @@ def _randomness(host: Host) -> None:
             a = int.from_bytes(urandom(32), "little")
         seed_in_c(self, a, version)
 
-    random.Random.seed = seed  # type: ignore[method-assign, assignment]
-    random.seed = random._inst.seed  # type: ignore[attr-defined]
+    random.Random.seed = seed  # type: ignore[method-assign]
+    random.seed = random._inst.seed
 
 
 # -- depth --------------------------------------------------------------------------------------------
 
 
 def _json_depth() -> None:
-    """The interpreter's own limit on recursion in C is made for another stack than a host's: a reply of a thousand nested
-    lists would end the instance. Half of that is an exception, as everywhere else."""
+    """The interpreter's own limit on recursion in C is made for another stack than a host's: a reply of a thousand
+    nested lists would end the instance. Half of that is an exception, as everywhere else."""
     import json.decoder
 
     decode = json.decoder.JSONDecoder.raw_decode
@@ -213,7 +213,7 @@ def _no_exit(status: int) -> NoReturn:
 
 
 class _Output(io.TextIOBase):
-    """Standard output: after the build nobody reads it. A plugin may hold on to it, so it is the same object all along."""
+    """Standard output: after the build nobody reads it. A plugin may hold on to it: it is the same object all along."""
 
     def __init__(self, old: TextIO) -> None:
         self._old = old

@@ -122,8 +122,8 @@ def _run(folder: Path, app: Mapping[str, bytes], out: Path) -> None:
     (folder / "venv" / "lib" / "site-packages").mkdir(parents=True)
     env = {"VIRTUAL_ENV": str(folder / "venv")}
     env |= {name: os.environ[name] for name in ("PATH", "SYSTEMROOT", "TMPDIR", "TEMP") if name in os.environ}
-    command = [sys.executable, "-I", "-c", _COMMAND, "-q", "-d", str(wit()), "-w", _WORLD, "componentize", "--stub-wasi"]
-    command += ["-p", str(root), "_fumehood_entry", "-o", str(out)]
+    command = [sys.executable, "-P", "-c", _COMMAND, "-q", "-d", str(wit()), "-w", _WORLD]
+    command += ["componentize", "--stub-wasi", "-p", str(root), "_fumehood_entry", "-o", str(out)]
     try:
         done = subprocess.run(  # noqa: S603 - our own interpreter, without a shell
             command, capture_output=True, env=env, timeout=_SECONDS, check=False, cwd=folder
