@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from pathlib import Path
 
@@ -201,7 +202,9 @@ def test_a_tampered_file_is_never_loaded(cache: ModuleCache) -> None:
     assert not path.exists()
 
 
-@pytest.mark.parametrize("what", ["empty", "no mac", "other mac", "link", "folder"])
+@pytest.mark.parametrize(
+    "what", ["empty", "no mac", "other mac", "link", "folder", "pipe", "mac is a pipe"]
+)
 def test_what_does_not_verify_is_not_there(cache: ModuleCache, tmp_path: Path, what: str) -> None:
     digest, path = filled(cache)
     if what == "empty":
@@ -213,6 +216,12 @@ def test_what_does_not_verify_is_not_there(cache: ModuleCache, tmp_path: Path, w
     elif what == "link":
         path.rename(tmp_path / "elsewhere")
         path.symlink_to(tmp_path / "elsewhere")
+    elif what.endswith("pipe"):
+        if not hasattr(os, "mkfifo"):
+            pytest.skip("this system has no named pipes")
+        path = path.with_suffix(".mac") if what.startswith("mac") else path
+        path.unlink()
+        os.mkfifo(path)
     else:
         path.unlink()
         path.mkdir()

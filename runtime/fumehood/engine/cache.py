@@ -10,6 +10,7 @@ An attacker with the user's own rights is out of scope: they can replace the int
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import hmac
 import logging
@@ -32,6 +33,12 @@ DIR_VARIABLE: Final = "FUMEHOOD_CACHE_DIR"
 _log = logging.getLogger("fumehood.cache")
 _KEY_BYTES: Final = 32
 _OTHERS: Final = 0o077
+_OPEN: Final = functools.reduce(
+    lambda flags, name: flags | getattr(os, name, 0),
+    ("O_CLOEXEC", "O_NOFOLLOW", "O_NONBLOCK", "O_BINARY"),  # not every system has each
+    os.O_RDONLY,
+)
+"""Not blocking: a pipe in the place of a file must not hold us up."""
 
 
 class ModuleCache:
@@ -56,27 +63,36 @@ class ModuleCache:
         """The address of the compiled module, or None where there is none that verifies."""
         engine = engine or machine()
         path = self.path(digest, engine)
-        try:
-            fd = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | os.O_CLOEXEC)
-        except OSError:
+        content = self._read(path)
+        if content is None:
             return None
-        try:
-            state = os.fstat(fd)
-            if not stat.S_ISREG(state.st_mode) or not state.st_size or _foreign(state):
-                self._reject(path, "not a file of ours")
-                return None
-            expected = self._mac_path(path).read_bytes()
-            with os.fdopen(os.dup(fd), "rb") as file:
-                content = file.read()
-        except OSError:
-            self._reject(path, "it cannot be read")
+        expected = self._read(self._mac_path(path))
+        if expected is None:
+            self._reject(path, "its MAC cannot be read")
             return None
-        finally:
-            os.close(fd)
         if not hmac.compare_digest(self._mac(path.name, content), expected):
             self._reject(path, "its MAC does not verify")
             return None
         return engine.deserialize(content)
+
+    def _read(self, path: Path) -> bytes | None:
+        """The content of a file of ours; None where there is none, or something else."""
+        try:
+            fd = os.open(path, _OPEN)
+        except OSError:
+            return None
+        try:
+            state = os.fstat(fd)
+            if stat.S_ISREG(state.st_mode) and state.st_size and not _foreign(state):
+                with os.fdopen(fd, "rb", closefd=False) as file:
+                    return file.read()
+            why = "not a file of ours"
+        except OSError:
+            why = "it cannot be read"
+        finally:
+            os.close(fd)
+        self._reject(path, why)
+        return None
 
     def store(self, digest: str, artefact: Path, engine: Translator | None = None) -> None:
         """Move a fresh artefact into place, MAC first checked by every later `load`."""
@@ -141,7 +157,7 @@ def _read_key(file: Path) -> bytes:
                 os.link(name, file)
             finally:
                 Path(name).unlink()
-        fd = os.open(file, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
+        fd = os.open(file, _OPEN)
         with os.fdopen(fd, "rb") as opened:
             state = os.fstat(opened.fileno())
             key = opened.read(_KEY_BYTES + 1)

@@ -12,6 +12,12 @@ from typing import Final
 from fumehood.engine.wasmcode import UnusualError, read_sections, read_uleb, skip_leb
 from fumehood.errors import LoadError
 
+MAX_DECLARED: Final = 20_000
+"""Types, imports or exports of one module. Each becomes an object here, a hundred times the size
+of what it takes in the file; large plugins have some hundreds."""
+MAX_FUNCTIONS: Final = 500_000
+"""Functions of one module; each becomes a number here."""
+
 _LETTERS: Final = {0x7F: "i", 0x7E: "I", 0x7D: "f", 0x7C: "F", 0x7B: "v"}
 _REFERENCE: Final = "r"
 _KINDS: Final = ("func", "table", "memory", "global", "tag")
@@ -55,7 +61,8 @@ class Declared:
 
 
 def declarations(wasm: bytes) -> Declared:
-    """Read them. Raises LoadError for what no validated module can be."""
+    """Read them. Raises LoadError for what no validated module can be, and for more of them than
+    a plugin has use for: reading may cost no more memory than the file."""
     sections: dict[int, bytes] = {}
     try:
         for kind, content in read_sections(wasm):
@@ -69,8 +76,15 @@ def declarations(wasm: bytes) -> Declared:
         raise LoadError(f"the module's declarations cannot be read: {problem}") from problem
 
 
-def _types(data: bytes) -> list[tuple[str, str]]:
+def _count(data: bytes, what: str, most: int) -> tuple[int, int]:
     count, at = read_uleb(data, 0)
+    if count > most:
+        raise LoadError(f"the module declares {count} {what}, {most} are allowed")
+    return count, at
+
+
+def _types(data: bytes) -> list[tuple[str, str]]:
+    count, at = _count(data, "types", MAX_DECLARED)
     types: list[tuple[str, str]] = []
     for _ in range(count):
         if data[at] != _FUNC_TYPE:
@@ -105,7 +119,7 @@ def _skip_limits(data: bytes, at: int) -> int:
 
 
 def _imports(data: bytes, types: list[tuple[str, str]]) -> tuple[tuple[ImportInfo, ...], list[int]]:
-    count, at = read_uleb(data, 0)
+    count, at = _count(data, "imports", MAX_DECLARED)
     found: list[ImportInfo] = []
     functions: list[int] = []
     for _ in range(count):
@@ -131,7 +145,7 @@ def _imports(data: bytes, types: list[tuple[str, str]]) -> tuple[tuple[ImportInf
 
 
 def _functions(data: bytes) -> list[int]:
-    count, at = read_uleb(data, 0)
+    count, at = _count(data, "functions", MAX_FUNCTIONS)
     found = []
     for _ in range(count):
         index, at = read_uleb(data, at)
@@ -142,7 +156,7 @@ def _functions(data: bytes) -> list[int]:
 def _exports(
     data: bytes, types: list[tuple[str, str]], functions: list[int]
 ) -> dict[str, ExportInfo]:
-    count, at = read_uleb(data, 0)
+    count, at = _count(data, "exports", MAX_DECLARED)
     found: dict[str, ExportInfo] = {}
     for _ in range(count):
         name, at = _name(data, at)
