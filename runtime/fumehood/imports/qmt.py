@@ -46,6 +46,9 @@ def _plain(status: int, text: str) -> bytes:
 
 def _open(call: HostCall, request: HTTPRequest) -> ResponseStream:
     services: Services = call.services
+    if services.opener is not call.meter:
+        services.close()  # a kept instance that never closes its streams holds no more than these
+        services.opener = call.meter
     if services.client is None or services.grant is None:
         raise EgressDenied("this plugin has no network", reason="host", hint="grant a host")
     return services.client.stream(request, services.grant, call.meter, secrets=services.secrets)

@@ -46,6 +46,8 @@ class Services:
     streams: dict[int, ResponseStream] = field(default_factory=dict)
     finished_streams: set[int] = field(default_factory=set)
     last_stream: int = 0
+    opener: Meter | None = None
+    """The operation that opened `streams`; the next one that opens any closes what it left."""
     failure: Error | None = None
     """The last failure that an import told the guest instead of raising it: the guest may wrap
     it in words of its own, the caller wants the original (provider-abi.md hazards 12, 20)."""

@@ -106,6 +106,7 @@ class Instance:
         self._spent = True
         if self._sandbox is sandbox:
             self._sandbox = None
+            self.services.close()  # the next sandbox does not know the streams of this one
         sandbox.close()
 
     def reset(self) -> None:
