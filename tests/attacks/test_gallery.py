@@ -7,10 +7,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from fumehood.errors import ConfigError, LoadError
+from fumehood.errors import CacheError, LoadError, UsageError
 from fumehood.plugin import Plugin
 from fumehood.testing.gallery import GALLERY, Attack, source
 from fumehood.testing.gallery.providers import BAIT, CANARY
+from fumehood.testing.gallery.reflections import CANARY as REFLECTED
 from fumehood.testing.gallery.run import GRACE, Containment, contain_in_time
 from fumehood.testing.stub import StubServer
 
@@ -52,7 +53,7 @@ def neighbour() -> Iterator[list[str]]:
     assert answers >= before
 
 
-CANARIES = (CANARY, BAIT)
+CANARIES = (CANARY, BAIT, REFLECTED)
 
 
 def leaks(stub: StubServer, end: Containment) -> list[str]:
@@ -77,7 +78,7 @@ def test_contained(attack: Attack, stub: StubServer, neighbour: list[str]) -> No
     assert end.late <= GRACE, f"contained {end.late:.3f} s after its deadline"
     assert neighbour == []
     assert leaks(stub, end) == []
-    if end.error is not None and not isinstance(end.error, LoadError | ConfigError):
+    if end.error is not None and not isinstance(end.error, LoadError | UsageError | CacheError):
         assert end.error.receipt is not None
         assert end.error.plugin
     if attack.name == "key_kept_private":

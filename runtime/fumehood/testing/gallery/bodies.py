@@ -87,6 +87,20 @@ def _left_open(stage: Stage, streams: int) -> None:
     _closed(stage, server)
 
 
+def _kept(stage: Stage) -> None:
+    """A plugin that keeps its instance and opens a stream in every call, closing none."""
+    server = stage.stub(*["endless-sse"] * 20)
+    attacker = stage.guest(
+        stage.compiled(), client=stage.client(), grant=Grant.of(base_url=server.url), renew=True
+    )
+    for _ in range(20):
+        attacker.call(wire(f"{server.url}models").encode())
+        stage.require(len(attacker.services.streams) == 1, "streams of earlier calls are open")
+    stage.require(server.connections == 20, "streams were not opened")
+    attacker.close()
+    _closed(stage, server)
+
+
 def _foreign(stage: Stage) -> None:
     """The id of a stream that is open, in another instance."""
     server = stage.stub("endless-sse")
@@ -134,6 +148,7 @@ BODIES: Final = (
     _streamed("stream_deflate_bomb", "bombs", DECODED, "deflate-bomb-64"),
     _handle("stream_closed_twice", _after_close, "stream_closed", "ProtocolError"),
     _handle("stream_of_another", _foreign, "stream_read", "ProtocolError"),
+    _handle("streams_of_kept_plugin", _kept, "stream_open"),
     _handle("stream_left_open", partial(_left_open, streams=1), "stream_open"),
     _handle("streams_left_open", partial(_left_open, streams=50), "stream_open"),
 )  # fmt: skip

@@ -15,7 +15,7 @@ from fumehood.testing.gallery.stage import Breach, Outcome, Stage, environment
 GRACE: Final = 0.05
 """Seconds after its deadline by which an attack must have ended (threats.md)."""
 
-TRIES: Final = 4
+TRIES: Final = 8
 
 
 @dataclass(frozen=True, slots=True)

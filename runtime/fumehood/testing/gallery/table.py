@@ -10,12 +10,16 @@ from typing import Final
 from fumehood.limits import MIB
 from fumehood.testing.gallery.attacks import HARMLESS, STUB, Attack
 from fumehood.testing.gallery.bodies import BODIES, HOST_TIME
+from fumehood.testing.gallery.caching import CACHING
+from fumehood.testing.gallery.compiling import COMPILING
 from fumehood.testing.gallery.documents import get, wire
+from fumehood.testing.gallery.malformed import MALFORMED
 from fumehood.testing.gallery.providers import BAIT, PROVIDERS
 from fumehood.testing.gallery.redirects import REBINDING, REDIRECTS
 from fumehood.testing.gallery.reflections import REFLECTIONS
 from fumehood.testing.gallery.smuggling import SMUGGLING
 from fumehood.testing.gallery.spellings import SPELLINGS
+from fumehood.testing.gallery.tenants import TENANTS
 
 ENDLESS: Final = "No guest runs longer than its deadline."
 MEMORY: Final = "No guest takes more memory than its limit."
@@ -357,6 +361,10 @@ GALLERY: Final[tuple[Attack, ...]] = (
     *REFLECTIONS,
     *SMUGGLING,
     *BODIES,
+    *TENANTS,
+    *COMPILING,
+    *CACHING,
+    *MALFORMED,
 )
 
 DEMO: Final = ("endless_loop", "memory_bomb", "host_not_granted")
