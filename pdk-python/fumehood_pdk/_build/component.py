@@ -23,6 +23,7 @@ from fumehood_pdk._build import refusals
 from fumehood_pdk._build.failure import BuildError
 from fumehood_pdk._build.plugin import Progress, Report, gather, plan_of, write
 from fumehood_pdk._build.snapshot import Stopped
+from fumehood_pdk._build.wasmfile import HEADER, MEMORY, Module, Reader
 
 PYTHON: Final = (3, 14)
 """What componentize-py 0.25 brings along."""
@@ -34,6 +35,7 @@ _FACTS: Final = b"fumehood-build-facts:"
 _MAIN: Final = Path(__file__).with_name("main.py.txt")
 _ENTRY: Final = Path(__file__).with_name("component_main.py.txt")
 _WORLD: Final = "plugin"
+_CORE_MODULE: Final = 1
 _SECONDS: Final = 600
 _COMMAND: Final = "import sys; from componentize_py import script; sys.exit(script())"
 _HOST_ONLY: Final = {"transcribe", "speech"}
@@ -95,7 +97,7 @@ def build(
         modules=len(facts["modules"]),
         beside=found.beside,
         packages=bundle.packages,
-        memory=0,
+        memory=_memory(wasm) * 65536,
         seconds=time.monotonic() - started,
     )
 
@@ -113,7 +115,7 @@ def _tool() -> str:
 
 
 def _run(folder: Path, app: Mapping[str, bytes], out: Path) -> None:
-    """Run componentize-py over `app`. Raises Stopped with what the guest wrote, BuildError for the tool's own failures."""
+    """Run componentize-py over `app`. Raises Stopped with what the guest wrote."""
     root = folder / "app"
     for name, content in app.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
@@ -140,8 +142,24 @@ def _run(folder: Path, app: Mapping[str, bytes], out: Path) -> None:
     raise Stopped("an error of componentize-py", b"", shown)
 
 
+def _memory(component: bytes) -> int:
+    """Pages that the core modules of a component declare to begin with."""
+    reader, pages = Reader(component), 0
+    reader.at = len(HEADER)
+    while reader.at < len(component):
+        kind, content = reader.byte(), reader.take(reader.number())
+        if kind == _CORE_MODULE:
+            memories = Reader(Module(content).get(MEMORY) or b"\0")
+            for _ in range(memories.number()):
+                bounded = memories.byte() & 1
+                pages += memories.number()
+                if bounded:
+                    memories.number()
+    return pages
+
+
 def _facts(wasm: bytes) -> dict[str, Any]:
-    """What `main.py.txt` told, from the memory that was kept: componentize-py shows no output of a build that went well."""
+    """What `main.py.txt` told, from the memory that was kept: of a build that went well componentize-py shows nothing."""
     for found in re.finditer(re.escape(_FACTS) + rb"(\{[^\0\n]*\})\n", wasm):
         try:
             facts = json.loads(found[1])
