@@ -287,3 +287,22 @@ def test_it_belongs_to_one_event_loop() -> None:
         with pytest.raises(UsageError, match="another event loop"):
             anyio.run(send)
         client.close()
+
+
+async def test_idle_connections_are_bounded_and_expire(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fumehood.egress.apools.IDLE", 5)
+    with serving(always(b"abc")) as server, serving(always(b"abc")) as other:
+        async with AsyncClient() as client:
+
+            async def one(there: Server) -> None:
+                await client.send(request(there), grant(there), Meter(Limits()))
+
+            async with anyio.create_task_group() as group:
+                for _ in range(20):
+                    group.start_soon(one, server)
+            assert client._pools._count <= 5
+            monkeypatch.setattr("fumehood.egress.ahttp.KEEP_TIME", 0)
+            for _ in range(8):
+                await one(other)
+            assert client._pools._count <= 1
+            assert await ended(server, server.connections)

@@ -21,11 +21,8 @@ from fumehood.egress.transport import Proxy, granted, share, tls_context
 from fumehood.egress.url import URL, IPAddress
 from fumehood.errors import TransportError
 
-KEPT_ALIVE: Final = 256
-"""Idle connections to one origin: as many as a busy loop uses again at once."""
-
 IDLE: Final = 1024
-"""Idle connections altogether."""
+"""Idle connections that are kept: as many as a busy loop uses again at once."""
 
 _Key = tuple[Grant, str, str, int]
 
@@ -54,7 +51,7 @@ class AsyncPools:
         return None
 
     def give(self, grant: Grant, url: URL, connection: Connection) -> None:
-        """Keep a connection that can be used again; else, and beyond the numbers, close it."""
+        """Keep a connection that can be used again; else, and beyond their number, close one."""
         if self._closed or not connection.reuse():
             connection.close()
             return
@@ -63,8 +60,6 @@ class AsyncPools:
         self._idle.move_to_end(key)
         idle.append(connection)
         self._count += 1
-        if len(idle) > KEPT_ALIVE:
-            self._drop(idle)
         while self._count > IDLE:
             self._drop_oldest()
         self._forget_expired()
