@@ -211,8 +211,8 @@ def looper(url: str, quick: int) -> bytes:
       {" ".join(functions)})""".encode()
 
 
-@pytest.mark.parametrize("quick", [count(50, 1000)])
-async def test_a_guest_that_loops_after_many_quick_calls(quick: int, stub: StubServer) -> None:
+async def test_a_guest_that_loops_after_1000_quick_calls(stub: StubServer) -> None:
+    quick = 1000
     stub.api_key = None
     gaps: list[float] = []
     async with AsyncProvider.open(
