@@ -12,7 +12,7 @@ PYTEST := $(PY) -m pytest -n 2 --dist loadgroup --durations 10 --durations-min 5
 # the lowest release of wasmtime that pyproject.toml declares
 LOWEST := $(shell sed -n 's/^ *"wasmtime>=\([0-9]*\),.*/\1/p' pyproject.toml)
 
-.PHONY: help demo demo-llm test lint coverage mutants test-rust test-python guests test-long test-llm test-lowest bench clean
+.PHONY: help demo demo-llm test lint coverage mutants test-rust test-python guests test-long test-llm test-lowest bench fuzz fuzz-long clean
 .DELETE_ON_ERROR:
 
 help:
@@ -26,6 +26,7 @@ help:
 	@echo "make test-llm     the tests against a real llama.cpp server"
 	@echo "make test-lowest  the host's tests on wasmtime $(LOWEST), the lowest release supported"
 	@echo "make bench        one table, side by side with the extism package"
+	@echo "make fuzz         any bytes from guests, networks and files, 10 minutes; make fuzz-long: 3 hours"
 	@echo "make clean        remove what make made"
 
 # -- environments; a stamp each, so that a second run costs nothing --------------------------
@@ -72,7 +73,7 @@ lint: $(VENV)/.dev
 	$(VENV)/bin/ruff check --output-format concise .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
-	$(VENV)/bin/mypy bench tests/test_docs.py tests/test_public_api.py tests/toolchains.py
+	$(VENV)/bin/mypy bench fuzz tests/test_docs.py tests/test_public_api.py tests/toolchains.py
 	$(VENV)/bin/lint-imports --no-logo
 
 # the rooms that decide about attackers' data, and the tests that are theirs
@@ -107,6 +108,17 @@ test-lowest: guests .venv-lowest/.dev
 
 bench: $(VENV)/.dev
 	@$(PY) -m bench
+
+# atheris is optional: where it cannot be installed its row of the table says SKIPPED and why
+$(VENV)/.fuzz: $(VENV)/.dev
+	@tools/make-venv $(VENV) "" "[dev,fuzz]" || echo "going on without atheris"
+	@touch $@
+
+fuzz: $(VENV)/.fuzz
+	@$(PY) -m fuzz --seconds 600
+
+fuzz-long: $(VENV)/.fuzz
+	@$(PY) -m fuzz --seconds 10800
 
 clean:
 	rm -rf $(VENV) .venv-lowest build dist .tools .mypy_cache .ruff_cache .pytest_cache \

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import random
 import signal
 import subprocess
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from fumehood.engine.cache import DIR_VARIABLE
 from fuzz import corpus, runner
 from fuzz.codec_coverage import COVERAGE, missing_atheris, run_coverage
 from fuzz.target import Target
@@ -40,7 +42,11 @@ def run_target(target: Target, seconds: float, seed: int) -> Row:
         current, report = Path(folder) / "current", Path(folder) / "report"
         command = [sys.executable, "-X", "faulthandler", "-m", "fuzz", "--child", target.name]
         command += [f"--seconds={seconds}", f"--seed={seed}", f"--folder={folder}"]
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        # made-up modules would fill the user's cache
+        environ = {**os.environ, **({} if target.caches else {DIR_VARIABLE: "off"})}
+        process = subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environ
+        )
         try:
             _, noise = process.communicate(timeout=seconds + SHRINKING)
             ended = process.returncode

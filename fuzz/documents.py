@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import json
 import tempfile
 from pathlib import Path
@@ -108,7 +109,7 @@ def check_file(case: dict[str, Any]) -> None:
             return
         try:
             for name in registry.names:
-                opened, provider = outcome(lambda name=name: registry.open(name))
+                opened, provider = outcome(functools.partial(registry.open, name))
                 if opened == "value":
                     provider.close()
         finally:
@@ -144,15 +145,14 @@ def files() -> st.SearchStrategy[dict[str, Any]]:
     as_toml = document.map(_as_toml)
     as_json = document.map(lambda value: json.dumps(value).encode())
     return st.one_of(
-        *(
-            data.map(lambda each, suffix=suffix: {"suffix": suffix, "bytes": each.hex()})
-            for suffix, data in (
-                ("toml", as_toml | strategies.mutated(as_toml)),
-                ("json", as_json | strategies.mutated(as_json)),
-                ("yaml", as_json | strategies.mutated(as_json) | st.binary(max_size=60)),
-            )
-        )
+        _suffixed("toml", as_toml | strategies.mutated(as_toml)),
+        _suffixed("json", as_json | strategies.mutated(as_json)),
+        _suffixed("yaml", as_json | strategies.mutated(as_json) | st.binary(max_size=60)),
     )
+
+
+def _suffixed(suffix: str, data: st.SearchStrategy[bytes]) -> st.SearchStrategy[dict[str, Any]]:
+    return data.map(lambda each: {"suffix": suffix, "bytes": each.hex()})
 
 
 TARGETS: Final = (

@@ -7,7 +7,6 @@ Rust), `streams` how a streamed reply is cut.
 from __future__ import annotations
 
 import functools
-import json
 from dataclasses import fields, is_dataclass
 from typing import Any, Final
 
@@ -74,9 +73,7 @@ def check_guest(case: dict[str, Any]) -> None:
     doll = puppet(case["generation"])
     doll.tell(case["answers"])
     network = Network(reply_of(case))
-    kind, one = outcome(
-        lambda: open_provider(doll.compiled, network, "puppet", {"model": "m"})
-    )
+    kind, one = outcome(lambda: open_provider(doll.compiled, network, "puppet", {"model": "m"}))
     if kind == "error":
         return
     try:
@@ -307,4 +304,3 @@ TARGETS: Final = (
     Target("streams", stream_cases, check_stream, weight=2),
     Target("config", configs, check_config, weight=2),
 )
-

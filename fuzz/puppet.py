@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, Final
 
 from fumehood.abi.http import HTTPRequest, HTTPResponse
@@ -170,7 +171,7 @@ class Network:
         meter.http_request()
         body = self.reply.body
         places = sorted({0, len(body), *(min(cut, len(body)) for cut in self.cuts)})
-        pieces = [body[a:b] for a, b in zip(places, places[1:], strict=False)]
+        pieces = [body[a:b] for a, b in pairwise(places)]
         return Pieces(self.reply, pieces)
 
     def close(self) -> None:
@@ -196,17 +197,6 @@ def open_provider(
     return Provider(opened, None)
 
 
-OPERATIONS: Final[dict[str, Any]] = {
-    "chat": lambda one: one.chat("x"),
-    "chat_stream": lambda one: _streamed(one),
-    "embed": lambda one: one.embed("x"),
-    "complete": lambda one: one.complete("x"),
-    "list_models": lambda one: one.list_models(),
-    "transcribe": lambda one: one.transcribe(b"x"),
-    "speech": lambda one: one.speech("x"),
-}
-
-
 def _streamed(one: Provider) -> Any:
     """The chunks, and either the reply or the error that ended them."""
     chunks = []
@@ -218,3 +208,14 @@ def _streamed(one: Provider) -> Any:
             return chunks, (type(error).__name__, str(error))
         reply = stream.response
     return chunks, (reply.text, reply.tool_calls, reply.thinking, reply.usage, reply.finish_reason)
+
+
+OPERATIONS: Final[dict[str, Any]] = {
+    "chat": lambda one: one.chat("x"),
+    "chat_stream": _streamed,
+    "embed": lambda one: one.embed("x"),
+    "complete": lambda one: one.complete("x"),
+    "list_models": lambda one: one.list_models(),
+    "transcribe": lambda one: one.transcribe(b"x"),
+    "speech": lambda one: one.speech("x"),
+}

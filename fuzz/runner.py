@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis.stateful import run_state_machine_as_test
 
 from fuzz.target import Target
 
-ROUND: Final = 200
+ROUND: Final = 100
 """Examples of one Hypothesis run; a new seed starts the next."""
 GROWTH: Final = 768 << 20
 """Bytes that the peak of resident memory may grow by from the 50th case on."""
@@ -67,7 +68,6 @@ def run(
 
     rounds = 0
     while time.monotonic() < end and not result.trace:
-        wrapped = given(target.cases())(one)
         configured = settings(
             max_examples=ROUND,
             database=None,
@@ -75,9 +75,16 @@ def run(
             phases=[Phase.generate, Phase.shrink],
             suppress_health_check=list(HealthCheck),
             report_multiple_bugs=False,
-        )(seed(first_seed + rounds)(wrapped))
+            print_blob=False,
+        )
         try:
-            configured()
+            if target.machine is None:
+                configured(seed(first_seed + rounds)(given(target.cases())(one)))()
+            else:
+                run_state_machine_as_test(
+                    seed(first_seed + rounds)(_machine(target.machine, result, end, note)),
+                    settings=configured,
+                )
         except KeyboardInterrupt:
             raise
         except BaseException:
@@ -85,6 +92,27 @@ def run(
                 raise
         rounds += 1
     return result
+
+
+def _machine(
+    kind: type[Any], result: Result, end: float, tell: Callable[[Any], None] | None
+) -> type[Any]:
+    """The state machine, its steps noted; after the end of the time it does nothing."""
+
+    def note(steps: list[Any]) -> bool:
+        if time.monotonic() > end and not result.trace:
+            return False
+        result.cases += 1
+        if tell is not None:
+            tell(steps)
+        return True
+
+    def failed(steps: list[Any]) -> None:
+        result.failed, result.trace = list(steps), traceback.format_exc()
+
+    return type(
+        kind.__name__, (kind,), {"note": staticmethod(note), "failed": staticmethod(failed)}
+    )
 
 
 def child(target: Target, seconds: float, first_seed: int, current: Path, report: Path) -> None:

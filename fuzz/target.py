@@ -23,8 +23,9 @@ def nothing_missing() -> str | None:
 class Target:
     """`cases()` makes JSON values, `check(case)` raises what is wrong with the answer to one.
 
-    `missing()` says why the target cannot run here, None where it can. `weight` is its share of
-    the time.
+    A target with a state machine has that instead of cases. `missing()` says why the target cannot
+    run here, None where it can. `weight` is its share of the time;
+    `caches` is off where compiled modules are not worth keeping.
     """
 
     name: str
@@ -32,6 +33,8 @@ class Target:
     check: Callable[[Any], None]
     missing: Callable[[], str | None] = nothing_missing
     weight: int = 1
+    machine: type[Any] | None = None
+    caches: bool = True
 
 
 def outcome(function: Callable[[], Any]) -> tuple[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from fuzz import codecs, documents, modules, providers, trips
+from fuzz import codecs, documents, imports, life, modules, providers, trips, wire
 from fuzz.target import Target
 
 TARGETS: Final[dict[str, Target]] = {
@@ -13,7 +13,10 @@ TARGETS: Final[dict[str, Target]] = {
         codecs.TARGET,
         trips.TARGET,
         *providers.TARGETS,
+        wire.TARGET,
         *documents.TARGETS,
         *modules.TARGETS,
+        imports.TARGET,
+        life.TARGET,
     )
 }

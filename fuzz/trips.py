@@ -1,5 +1,8 @@
-"""Every message through Rust and back: what Python encodes, the PDK's types decode and encode again,
-and Python decodes to an equal value; `json` must be able to read what they wrote."""
+"""Every message through Rust and back.
+
+What Python encodes, the PDK's types decode and encode again, and Python decodes to an equal value;
+`json` must be able to read what they wrote.
+"""
 
 from __future__ import annotations
 

@@ -49,3 +49,6 @@ FAILING_CHATS: Final = count(25, 10_000)
 
 DROPPED_CHATS: Final = count(60, 10_000)
 """Streamed chats that are dropped at random points: no socket, instance or thread may stay."""
+
+FUZZ_SECONDS: Final = count(1, 60)
+"""Seconds of each fuzz target."""
