@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
@@ -19,6 +20,7 @@ from fumehood.errors import (
     ConfigError,
     EgressDenied,
     HostError,
+    PluginError,
     ProviderError,
     Timeout,
     TransportError,
@@ -29,6 +31,7 @@ from fumehood.provider import Registry, audit, chain
 from fumehood.provider.audit import Audit, Granted, Settings, check
 from tests.counts import AUDIT_LINES
 from tests.provider.fakes import Export, FakeClient, provider, split
+from tests.provider.wat import FAILING
 
 RECEIPT = Receipt(
     "fake", "ab" * 32, "chat", 12, 0.5, 0.25, 65536, 3, 0, True,
@@ -446,3 +449,26 @@ def test_an_audit_that_cannot_be_used(tmp_path: Path, text: str, key: str) -> No
     with pytest.raises(ConfigError) as caught:
         Registry(config)
     assert key in [where for where, _ in caught.value.problems]
+
+
+def test_event_loops_leave_lines_too(tmp_path: Path) -> None:
+    (tmp_path / "it.wat").write_text(FAILING)
+    (tmp_path / "plugins.toml").write_text("""
+audit = "audit.jsonl"
+[[providers]]
+name = "it"
+path = "it.wat"
+config = { model = "m", base_url = "https://api.example.com/" }
+""")
+
+    async def go() -> None:
+        with Registry(tmp_path / "plugins.toml") as registry:
+            async with await registry.aopen("it") as one:
+                with pytest.raises(PluginError):
+                    await one.chat("prompt")
+
+    asyncio.run(go())
+    (line,) = lines(tmp_path / "audit.jsonl")
+    assert (line["operation"], line["outcome"]) == ("chat", "plugin")
+    assert line["grants"]["hosts"] == ["https://api.example.com:443"]
+    assert check(tmp_path / "audit.jsonl").problems == ()
