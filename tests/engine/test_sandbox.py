@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import pickle
 import threading
 
 import pytest
 
 from fumehood.engine import HostImport, NamedModule, Template, load_module
+from fumehood.engine.account import entered
 from fumehood.errors import (
     Cancelled,
     ClosedError,
@@ -473,3 +475,13 @@ def test_a_view_that_is_held_keeps_the_store(caplog: pytest.LogCaptureFixture) -
         g.call("run")
     assert "outlived its call" in caplog.text
     assert bytes(held[0]) == b"hello"  # type: ignore[call-overload]
+
+
+def test_a_sandbox_that_is_forgotten_is_freed() -> None:
+    before = len(entered)
+    for _ in range(5):
+        made = template("(module (memory 1))")
+        made.instantiate(None, Limits(), Meter(Limits()))
+    del made
+    gc.collect()
+    assert len(entered) == before

@@ -11,6 +11,7 @@ import ctypes
 import logging
 import threading
 import time
+import weakref
 from ctypes import byref, c_uint64, c_void_p
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -30,9 +31,9 @@ _ident: Final = threading.get_ident
 _set_fuel: Final = native.set_fuel
 _get_fuel: Final = native.get_fuel
 
-entered: dict[int, Entered] = {}
-"""Store context address to owner: how static callbacks find theirs. A closure per store would keep
-every store alive."""
+entered: weakref.WeakValueDictionary[int, Entered] = weakref.WeakValueDictionary()
+"""Store context address to owner: how static callbacks find theirs. Neither this nor a closure per
+store keeps one alive that nobody uses any more."""
 
 
 class Entered:
@@ -76,6 +77,9 @@ class Entered:
         native.epoch_callback(self.store, _EPOCH_POINTER, self.context_address, None)
         native.set_epoch_deadline(self.context_address, 1)
         entered[self.context_address] = self
+        # `close` is how a store goes; this is for owners that are forgotten instead
+        self._forgotten = weakref.finalize(self, native.store_delete, self.store)
+        self._forgotten.atexit = False
 
     # -- before and after -------------------------------------------------------------------
 
@@ -252,6 +256,7 @@ class Entered:
             self.closed = True
             self.release()
             entered.pop(self.context_address, None)
+            self._forgotten.detach()
             if self.pinned:
                 _log.warning("a view of a plugin's memory outlived its call: the store stays")
             else:
