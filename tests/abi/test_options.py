@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -79,3 +80,16 @@ def test_reasoning_efforts() -> None:
     for bad in ("minimal", "High", "", None, 1):
         with pytest.raises(ProtocolError):
             decode_reasoning_effort(bad)
+
+
+@pytest.mark.parametrize(
+    ("decode", "name"),
+    [
+        (decode_tool_choice, "tool_choice"),
+        (decode_output_format, "json_schema"),
+        (decode_reasoning_effort, "reasoning_effort"),
+    ],
+)
+def test_errors_name_the_option(decode: Callable[[object], object], name: str) -> None:
+    with pytest.raises(ProtocolError, match=f"^{name} "):
+        decode(7)

@@ -115,7 +115,18 @@ CASES: Final[dict[str, Callable[[], object]]] = {
     **{f"grant, {name}": (lambda words=words: Grant.of(**words)) for name, words in GRANTS.items()},
     **{
         f"join {reference!a}": (lambda reference=reference: join(BASE, reference))
-        for reference in ("/\\e", "a\nb", "?a\\b", "x?y\\z?", "\\", "ftp://h/", " /x\t", "\x0bx")
+        for reference in (
+            "/\\e",
+            "a\nb",
+            "?a\\b",
+            "x?y\\z?",
+            "\\",
+            "ftp://h/",
+            " /x\t",
+            "\x0bx",
+            "XaX",
+            "\x85a",
+        )
     },
     "headers through decide": lambda: decide(
         GRANT, "GET", "https://api.example.com/", [("host", "other")]

@@ -246,10 +246,8 @@ def host_line(url: URL) -> str:
     return f'allowed_hosts = ["{url.authority}"]'
 
 
-def _own_hosts(url: URL) -> tuple[str, str, str]:
-    explicit = f"{url.bracketed}:{url.port}"
-    bare = url.bracketed if url.port == DEFAULT_PORTS[url.scheme] else explicit
-    return bare, explicit, url.authority
+def _own_hosts(url: URL) -> tuple[str, str]:
+    return f"{url.bracketed}:{url.port}", url.authority
 
 
 def _deny(message: str, reason: str, url: URL, hint: str | None = None) -> NoReturn:
