@@ -321,6 +321,8 @@ def _told(error: BaseException) -> str:
     """`KeyError: 'x'` and where it came from, the plugin's frames only, the innermost last."""
     if isinstance(error, SystemExit):
         text = f"SystemExit: the plugin called sys.exit({error.code!r})"
+    elif isinstance(error, MemoryError) and not str(error):
+        text = "MemoryError: there is no memory left of what the host allows"
     else:
         text = f"{type(error).__name__}: {error}".removesuffix(": ")
     text = text[:_MESSAGE_CAP].encode("utf-8", "replace").decode()

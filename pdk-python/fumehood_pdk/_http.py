@@ -12,7 +12,7 @@ from fumehood_pdk._errors import ProviderError
 
 _TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")
 _VISIBLE: Final = re.compile(r"[\t\x20-\x7e]*\Z")
-_ABSOLUTE: Final = re.compile(r"https?://[^\s/?#@]+", re.IGNORECASE)
+_ABSOLUTE: Final = re.compile(r"https?://[^\s/?#@]+(?=[/?#]|\Z)", re.IGNORECASE)
 _IN_URL: Final = re.compile(r"[!-~\x80-\U0010ffff]*\Z")
 
 

@@ -50,8 +50,8 @@ def component(name: str) -> Path:
     if importlib.util.find_spec("componentize_py") is None:
         missing("componentize-py", "pip install './pdk-python[component]'")
     version = importlib.metadata.version("componentize-py")
-    made = f"{name}-component-{version}-{conftest._fingerprint(conftest.SOURCES[name])}.wasm"
-    file = ROOT / "build" / "pdk-python" / made
+    folder = ROOT / "build" / "pdk-python" / conftest._fingerprint(conftest.SOURCES[name])
+    file = folder / f"{name}-component-{version}.wasm"
     if not file.exists():
         file.parent.mkdir(parents=True, exist_ok=True)
         build(conftest.SOURCES[name], file, target="component")

@@ -4,10 +4,12 @@ A file holds `cases`, each with a `name` that is unique in it, and one of
 - `export` and `input`, the JSON document that goes in;
 - `export`, `cfg`, `status`, `headers` and `body`, a reply to be parsed;
 - `stream` and `cfg`, the lines of a streamed body: start, every line, one more line end, finish;
-and `expected`, one entry a call: `{"request": {"head": …, "body": …}}`, `{"output": …}` or `{"error": …}`, texts as they
-are on the wire. `tools/record-vectors` writes `expected` from the plugin in Rust; the tests hold every implementation to it.
+and `expected`, one entry a call: `{"request": {"head": …, "body": …}}`, `{"output": …}` or
+`{"error": …}`, texts as they are on the wire. `tools/record-vectors` writes `expected` from the
+plugin in Rust; the tests hold every implementation to it.
 
-What the specification leaves free is not compared: the words of an error about a document that cannot be read.
+What the specification leaves free is not compared: the words of an error about a document that
+cannot be read.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The implementations that golden vectors are run through: a plugin file in the sandbox, a class in this process."""
+"""What golden vectors are run through: a plugin file in the sandbox, a class in this process."""
 
 from __future__ import annotations
 

@@ -159,7 +159,7 @@ def _memory(component: bytes) -> int:
 
 
 def _facts(wasm: bytes) -> dict[str, Any]:
-    """What `main.py.txt` told, from the memory that was kept: of a build that went well componentize-py shows nothing."""
+    """What `main.py.txt` told, from the memory that was kept: of a build that went well the tool tells nothing."""
     for found in re.finditer(re.escape(_FACTS) + rb"(\{[^\0\n]*\})\n", wasm):
         try:
             facts = json.loads(found[1])

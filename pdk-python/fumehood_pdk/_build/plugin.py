@@ -29,7 +29,10 @@ ALWAYS: Final = (
     "encodings.utf_16",
     "encodings.utf_16_be",
     "encodings.utf_16_le",
+    "encodings.iso8859_15",
     "encodings.utf_32",
+    "encodings.utf_32_be",
+    "encodings.utf_32_le",
     "encodings.utf_8",
     "encodings.utf_8_sig",
 )

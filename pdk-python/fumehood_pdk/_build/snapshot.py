@@ -6,6 +6,7 @@ globals, nothing else.
 
 from __future__ import annotations
 
+import functools
 import importlib
 import re
 import threading
@@ -78,20 +79,12 @@ class _Machine:
     """The one instance of a run."""
 
     def __init__(self, wasm: bytes, world: World) -> None:
-        try:
-            wasmtime: Any = importlib.import_module("wasmtime")
-        except ImportError:
-            raise BuildError("wasmtime is not installed", "pip install './pdk-python[build]'") from None
+        wasmtime = _wasmtime()
         self._world = world
         self._wasmtime = wasmtime
-        config = wasmtime.Config()
-        config.cranelift_opt_level = "none"  # it runs once: compiling is what takes time
-        config.cranelift_nan_canonicalization = True  # NaN has the same bits on every processor
-        config.epoch_interruption = True
-        self._engine = wasmtime.Engine(config)
+        self._engine, compiled = _compiled(wasm)
         self._store = wasmtime.Store(self._engine)
         self._store.set_epoch_deadline(1)
-        compiled = wasmtime.Module(self._engine, wasm)
         linker = wasmtime.Linker(self._engine)
         for item in compiled.imports:
             function = world.function(item.name) if item.module == WASI else _no_host(f"{item.module}::{item.name}")
@@ -150,6 +143,25 @@ class _Machine:
     def memory(self) -> bytes:
         """All of the memory."""
         return bytes(self._memory.read(self._store, 0, self._memory.data_len(self._store)))
+
+
+def _wasmtime() -> Any:
+    try:
+        return importlib.import_module("wasmtime")
+    except ImportError:
+        raise BuildError("wasmtime is not installed", "pip install './pdk-python[build]'") from None
+
+
+@functools.lru_cache(maxsize=1)
+def _compiled(wasm: bytes) -> tuple[Any, Any]:
+    """An engine and the module; the interpreter is the same for every plugin that a process builds."""
+    wasmtime = _wasmtime()
+    config = wasmtime.Config()
+    config.cranelift_opt_level = "none"  # it runs once: compiling is what takes time
+    config.cranelift_nan_canonicalization = True  # NaN has the same bits on every processor
+    config.epoch_interruption = True
+    engine = wasmtime.Engine(config)
+    return engine, wasmtime.Module(engine, wasm)
 
 
 def _no_host(name: str) -> Any:

@@ -86,7 +86,7 @@ class StructuredOutput:
 class OpenAI:
     """A chat, embedding or completion model behind an OpenAI-compatible endpoint."""
 
-    model: Annotated[str, "The model."]
+    model: Annotated[str, "The model."] = "gpt-5-mini"  # the one to say hello with
     api_key: Annotated[str, "The key; may be empty for endpoints that want none."] = ""
     auth_type: Annotated[
         Literal["api_key", "oauth", "none"] | None,

@@ -1,0 +1,3 @@
+"""Lies beside the plugin that imports it."""
+
+NUMBER = 7
