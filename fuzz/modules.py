@@ -15,6 +15,7 @@ from typing import Final
 from hypothesis import strategies as st
 
 from fumehood.engine import NamedModule, Template, load_module, native
+from fumehood.engine.machine import machine, wrap_module
 from fumehood.engine.module import to_binary
 from fumehood.errors import Error, LoadError
 from fumehood.imports import Services, standard
@@ -43,6 +44,7 @@ def lives(module: bytes, *, apart: bool) -> Said:
     kind, loaded = outcome(lambda: load_module(module))
     if kind == "error":
         assert isinstance(loaded, LoadError), f"loading raised {loaded!r}"
+        assert not compiles(module), f"refused, though it compiles alone: {loaded!r}"
         return [("LoadError", "")]
     main = NamedModule("main", loaded)
     modules = [_SPARE, main] if apart else [main]
@@ -53,6 +55,17 @@ def lives(module: bytes, *, apart: bool) -> Said:
         return _calls(template, [name for name, e in loaded.exports.items() if e.callable])
     finally:
         template.close()
+
+
+def compiles(module: bytes) -> bool:
+    """Whether wasmtime takes the module by itself: linking may refuse nothing that it takes."""
+    try:
+        binary = to_binary(module)
+        machine().validate(binary)
+        wrap_module(machine().compile(binary))
+    except LoadError:
+        return False
+    return True
 
 
 def _calls(template: Template, names: list[str]) -> Said:

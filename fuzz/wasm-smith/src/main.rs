@@ -19,6 +19,7 @@ fn config(kind: &str, imports: Option<Vec<u8>>, from: &mut Unstructured) -> arbi
         config.max_memories = 1;
         config.min_funcs = 1;
         config.max_tags = 0;
+        config.compact_imports_enabled = false;
         config.custom_page_sizes_enabled = false;
         config.exceptions_enabled = false;
         config.gc_enabled = false;
