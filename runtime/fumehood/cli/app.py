@@ -25,7 +25,9 @@ _COMMANDS: Final = {
     "call": "Call one export of a plugin with bytes.",
     "inspect": "Show what a plugin is and what it would be allowed.",
     "audit": "Check the hash chain of an audit file.",
+    "new": "Begin a provider of your own, in Python or Rust.",
     "build": "Build a provider class, written in Python, into a plugin.",
+    "check": "Find out whether a plugin keeps to the ABI, and which hosts would load it.",
     "demo": "Run the main job against a stub, then contain hostile guests.",
 }
 
