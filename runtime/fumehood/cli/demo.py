@@ -5,10 +5,11 @@ Every claim on screen is checked before it is printed; the exit code says whethe
 
 from __future__ import annotations
 
+import itertools
 import logging
 import secrets
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -139,6 +140,10 @@ def chat(scene: Scene, console: Console) -> tuple[ChatResponse, int, list[str]]:
     return response, pieces, wrong
 
 
+_WIDTHS: Final = {"guest": 7, "attacks": 9, "ended with": 7, "after": 3, "": 4}
+"""Shares of a line: the same for every class, so that the tables stand in line."""
+
+
 def _quiet(verbose: int) -> None:
     """Hostile guests flood the log; what gets through the budget need not be on screen."""
     if not verbose:
@@ -152,25 +157,32 @@ def verdict(end: Containment) -> str:
     return end.why or (f"ended {late:.3f} s too late" if late > 0 else "")
 
 
-def _attack(rows: Iterable[Attack], stub: StubServer, console: Console) -> Iterable[Containment]:
-    grid = Table(title="\nHostile guests", box=None, pad_edge=False, title_justify="left")
-    for name in ("guest", "attacks", "ended with", "after", ""):
-        grid.add_column(name, overflow="fold", justify="right" if name == "after" else "left")
+def _attack(rows: Sequence[Attack], stub: StubServer, console: Console) -> Iterable[Containment]:
+    """Run them; where there are many, a table is printed for each class as soon as it is done."""
+    many = len(rows) > len(DEMO)
     stub.token_delay = 0
     stub.api_key = None
-    for attack in rows:
-        end = contain_in_time(attack, stub.url)
-        reason = verdict(end)
-        mark = Text("contained", "green") if not reason else Text(reason, "bold red")
-        grid.add_row(
-            Text(attack.name),
-            Text(attack.promise),
-            Text(end.ending),
-            Text(output.seconds(end.seconds)),
-            mark,
-        )
-        yield end
-    console.print(grid)
+    for group, attacks in itertools.groupby(rows, key=lambda attack: attack.group if many else ""):
+        title = f"\nHostile guests: {group}" if many else "\nHostile guests"
+        grid = Table(title=title, box=None, pad_edge=False, title_justify="left", expand=many)
+        for name in ("guest", "attacks", "ended with", "after", ""):
+            right = name == "after"
+            grid.add_column(
+                name, overflow="fold", justify="right" if right else "left", ratio=_WIDTHS[name]
+            )
+        for attack in attacks:
+            end = contain_in_time(attack, stub.url)
+            reason = verdict(end)
+            mark = Text("contained", "green") if not reason else Text(reason, "bold red")
+            grid.add_row(
+                Text(attack.name),
+                Text(attack.promise),
+                Text(end.ending),
+                Text(output.seconds(end.seconds)),
+                mark,
+            )
+            yield end
+        console.print(grid)
 
 
 def _document(

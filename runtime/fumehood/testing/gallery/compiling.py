@@ -137,13 +137,13 @@ BOMBS: Final[dict[str, Callable[[], bytes]]] = {
     "loops_with_values": lambda: _loops_with_values(800, 200),
     "many_functions": lambda: _module(
         types=_RUN,
-        functions=_repeated(b"\0", 300_000),
-        code=_repeated(_sized(b"\0" + _ZERO + _END), 300_000),
+        functions=_repeated(b"\0", 150_000),
+        code=_repeated(_sized(b"\0" + _ZERO + _END), 150_000),
     ),
     "many_types": lambda: _module(
         types=_vector(
             b"\x60" + _vector(bytes([0x7F - (n >> 2 * k & 3)]) for k in range(9)) + b"\0"
-            for n in range(200_000)
+            for n in range(120_000)
         )
     ),
     "wide_types": lambda: _wide(1_001, 1_000),
