@@ -16,12 +16,23 @@ from typing import Any, Final
 
 import pytest
 
-from fumehood.abi import calls, http, messages, options, outputs, replies, speech, tools
+from fumehood.abi import (
+    calls,
+    http,
+    jsonwire,
+    messages,
+    options,
+    outputs,
+    payloads,
+    replies,
+    speech,
+    tools,
+)
 from fumehood.abi.blocks import ToolUse
 from fumehood.abi.messages import Message, Tool
 from fumehood.abi.messages_gen_a import encode_messages_gen_a
 from fumehood.errors import Error
-from tests.abi.test_examples import EXAMPLES, Trip, trip_value
+from tests.abi.test_examples import EXAMPLES, Trip, trip, trip_value
 
 RECORD: Final = Path(__file__).with_name("wording.json")
 CHANGES: Final[dict[str, Any]] = {
@@ -52,8 +63,50 @@ MORE: Final[list[tuple[str, Trip, str]]] = [
         trip_value(options.decode_reasoning_effort, lambda effort: effort),
         '"high"',
     ),
+    (
+        "chat input",
+        trip(calls.decode_chat_input, lambda three: calls.chat_input(*three)),
+        '{"cfg":{"model":"m"},"messages":[{"role":"User","content":[{"type":"text","text":"hi"}]}],'
+        '"tools":[{"type":"function","function":{"name":"f","description":"d","parameters":{}}}]}',
+    ),
+    (
+        "parser call",
+        trip(calls.decode_parser_parse_input, lambda both: calls.parser_parse_input(*both)),
+        '{"parser_id":7,"chunk":[1,2]}',
+    ),
+    ("models", trip(outputs.decode_models, outputs.encode_models), '["a"]'),
+    ("static models", trip(outputs.decode_static_models, outputs.encode_models), '["a"]'),
+    (
+        "request of the Extism ABI",
+        trip(http.decode_extism_request, lambda three: jsonwire.encode([*three])),
+        '{"url":"https://x/","method":"GET","headers":{"a":"b"}}',
+    ),
+    *(
+        (
+            f"payload, {text.partition(',')[0]}",
+            trip(payloads.decode_payload, payloads.encode_payload),
+            f'{{"payload":{{"message":"m","type":{text}}}}}',
+        )
+        for text in (
+            '"transport","kind":"dns"',
+            '"http_status","status_code":503,"retry_after_secs":1',
+            '"rate_limited","retry_after_secs":1',
+            '"response_format_error","raw_response":"r"',
+            '"io_error"',
+            '"auth_error"',
+            '"odd"',
+        )
+    ),
 ]
 ALL: Final = [*EXAMPLES, *MORE]
+
+
+def nested() -> list[Any]:
+    """A list inside itself."""
+    inside: list[Any] = []
+    inside.append(inside)
+    return inside
+
 
 NAN: Final = float("nan")
 REPLY: Final = http.HTTPResponse(200, (), b"")
@@ -99,6 +152,20 @@ MISTAKES: Final[dict[str, Callable[[], object]]] = {
     "uri": lambda: http.encode_request(replace(REQUEST, uri="https://h/ x")),
     "header": lambda: http.encode_request(replace(REQUEST, headers=(("a b", "x"),))),
     "header value": lambda: http.encode_request(replace(REQUEST, headers=(("a", "\n"),))),
+    **{
+        f"uri {uri[:40]!a}": (lambda uri=uri: http.encode_request(replace(REQUEST, uri=uri)))
+        for uri in (
+            "",
+            "x" * 70_000,
+            "h/x",
+            "https://",
+            "https://[::1",
+            "https://]1[/",
+            "https://h h/",
+            "https://[[::1]]/",
+        )
+    },
+    "nested": lambda: jsonwire.encode(nested()),
     "version": lambda: http.encode_request(replace(REQUEST, version="HTTP/9")),
     "status": lambda: http.encode_response(replace(REPLY, status=99)),
     "chunk": lambda: replies.encode_chunk(replies.StreamChunk("odd")),  # type: ignore[arg-type]

@@ -393,3 +393,10 @@ def test_grants_are_values() -> None:
 def test_host_line() -> None:
     assert host_line(parse_url("https://h/")) == 'allowed_hosts = ["h"]'
     assert host_line(parse_url("http://[::1]:8/")) == 'allowed_hosts = ["[::1]:8"]'
+
+
+def test_a_manifests_grant_opens_all_ports_and_the_private_networks_given() -> None:
+    grant = Grant.extism(["a*"], private=["10.0.0.0/8"])
+    assert grant.ports is None
+    assert [str(net) for net in grant.private] == ["10.0.0.0/8"]
+    assert Grant.extism(None) == Grant((), None, ())
