@@ -1,4 +1,4 @@
-"""What a plugin says of itself, the requests it builds, and how it takes what it does not expect."""
+"""What a plugin says of itself, the requests it builds, how it takes what it does not expect."""
 
 from __future__ import annotations
 
@@ -198,7 +198,9 @@ class Examination:
         for line in samples.LINES:
             with Plugin(self._compiled, limits=LIMITS) as plugin:
                 try:
-                    number = outputs.decode_id(plugin.call("chat_stream_parser_start", config), about)
+                    number = outputs.decode_id(
+                        plugin.call("chat_stream_parser_start", config), about
+                    )
                     data = calls.parser_parse_input(number, line)
                     replies.decode_chunks(plugin.call("chat_stream_parser_parse", data))
                     rest = plugin.call("chat_stream_parser_finish", calls.id_input(number))

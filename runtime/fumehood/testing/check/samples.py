@@ -22,7 +22,9 @@ from fumehood.abi.tools import Tool
 KEY: Final = "fumehood-check-key-0123456789"
 """Stands for the key, so that its ways can be followed."""
 
-TOOLS: Final = [Tool("look", "Looks.", {"type": "object", "properties": {"at": {"type": "string"}}})]
+TOOLS: Final = [
+    Tool("look", "Looks.", {"type": "object", "properties": {"at": {"type": "string"}}})
+]
 
 CONVERSATIONS: Final[dict[str, list[Message]]] = {
     "one question": [Message("User", (Text("Grüße 👋"),))],
@@ -55,7 +57,7 @@ HOSTILE: Final[dict[str, bytes]] = {
     "NaN": b'{"usage":{"prompt_tokens":NaN}}',
     "deep nesting": b"[" * 20_000,
     "a huge count": b'{"choices":[],"usage":{"prompt_tokens":99999999999999999999}}',
-    "wrong types": b'{"choices":{"message":[1]},"content":7,"candidates":"x","message":3,"error":[]}',
+    "wrong types": b'{"choices":{"message":[1]},"content":7,"candidates":"x","error":[]}',
     "an error under 200": b'{"error":{"message":"no","type":"x","code":null}}',
     "a megabyte": b'{"choices":[{"message":{"content":"' + b"x" * 1_000_000 + b'"}}]}',
 }
@@ -92,6 +94,7 @@ def _value(schema: Any) -> Any:
     kind = schema.get("type")
     kind = kind[0] if isinstance(kind, list) and kind else kind
     least = schema.get("minimum", 1)
-    return {
-        "integer": least, "number": least, "boolean": False, "array": [], "object": {}, "null": None,
-    }.get(str(kind), "x")  # fmt: skip
+    numbers = {"integer": least, "number": least}
+    return {**numbers, "boolean": False, "array": [], "object": {}, "null": None}.get(
+        str(kind), "x"
+    )

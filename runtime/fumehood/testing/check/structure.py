@@ -47,7 +47,7 @@ def _exports(compiled: CompiledPlugin) -> Iterator[Finding]:
         item = compiled.exports[name]
         yield Finding(
             Level.WRONG, f"export {name}",
-            f"must take nothing and return nothing or an i32, not ({item.params}) -> ({item.results})",
+            f"must be () -> () or () -> i32, not ({item.params}) -> ({item.results})",
         )  # fmt: skip
     callable_ = {name for name in functions if compiled.has(name)}
     traits = traits_of(compiled)
