@@ -204,3 +204,10 @@ def test_checked_names_the_path() -> None:
             jsonwire.checked(value, "cfg")
     fine = {"a": [1, 2.5, None, True, ("x",)], "b": (1 << 64) - 1}
     assert jsonwire.checked(fine, "cfg") is fine
+
+
+def test_the_depth_of_a_prefix() -> None:
+    most = jsonwire.MAX_DEPTH
+    assert jsonwire.decode_prefix("[" * most + "]" * most + "x")
+    with pytest.raises(ProtocolError, match=f"^the document is nested deeper than {most}$"):
+        jsonwire.decode_prefix("[" * (most + 1) + "]" * (most + 1))

@@ -10,7 +10,10 @@ import pytest
 from fumehood import errors
 from fumehood.abi import payloads
 from fumehood.abi.payloads import Payload, decode_failure, decode_payload, encode_payload, to_error
-from fumehood.errors import ProtocolError
+from fumehood.errors import (
+    ProtocolError,
+    TransportError,
+)
 
 M = {"message": "m"}
 
@@ -282,3 +285,9 @@ def test_all_that_a_provider_error_can_carry() -> None:
 def test_messages_are_never_empty_and_never_endless() -> None:
     assert to_error(Payload("not_implemented")).message == "not implemented"
     assert len(to_error(Payload("auth_error", "x" * 100_000)).message) < 20_000
+
+
+def test_a_transport_failure_without_a_kind() -> None:
+    error = to_error(Payload("transport", "m"))
+    assert isinstance(error, TransportError)
+    assert error.kind == "protocol"

@@ -209,3 +209,21 @@ def test_what_does_not_parse_is_passed_over() -> None:
 def test_the_clock_is_the_default_for_now() -> None:
     assert retry_hint((("retry-after", "Fri, 31 Dec 2117 23:59:59 GMT"),)) is not None
     assert retry_hint((("retry-after", "Fri, 31 Dec 1999 23:59:59 GMT"),)) is None
+
+
+def test_the_zone_of_a_date_counts() -> None:
+    date = "Sat, 01 Jan 2050 02:00:00 +0200"
+    assert retry_hint((("retry-after", date),), now=0) == 2524608000
+    assert retry_hint((("retry-after", date.replace("+0200", "GMT")),), now=0) == 2524615200
+
+
+def test_the_range_of_a_hint() -> None:
+    assert retry_hint((("retry-after", "0"),), now=NOW) == 0
+    assert retry_hint((), b'{"retry_after":0.5}') == 1
+    assert retry_hint((), b'{"retry_after":1.5}') == 1
+    assert retry_hint((("retry-after", str((1 << 63) - 1)),), now=NOW) == (1 << 63) - 1
+    assert retry_hint((("retry-after", str(1 << 63)),), now=NOW) is None
+
+
+def test_the_body_of_a_classified_reply_has_a_hint_too() -> None:
+    assert classify(429, (), b'{"error":{"retry_after":7}}', chat=True).retry_after_secs == 7

@@ -163,6 +163,9 @@ MISTAKES: Final[dict[str, Callable[[], object]]] = {
             "https://]1[/",
             "https://h h/",
             "https://[[::1]]/",
+            "https://u@/",
+            "https://h:1:2/",
+            "https://h%41/",
         )
     },
     "nested": lambda: jsonwire.encode(nested()),

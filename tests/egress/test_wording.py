@@ -32,7 +32,9 @@ BASE: Final = parse_url("https://h/a")
 URLS: Final = [
     *REFUSED, "", "x" * 8193, "https://" + "a" * 254 + "/", "https://" + "a" * 64 + ".b/",
     "https://1.2.3.4.5/", "https://1.2.3.0x/", "https://1.2.3.256/", "https://999999999999/",
-    "https://1.2.3.08/", "https://h:99999/", "https://h:/", "https://::1/", "https://[::1/",
+    "https://1.2.3.08/",
+    "https://" + "1" * 32 + "/", "https://" + "1" * 33 + "/",
+    "https://h:99999/", "https://h:/", "https://::1/", "https://[::1/",
     "https://[zz]/", "https://h/\ud800", "https://h/a\\b", "https://u@h/", "https://h%41/",
     "https://é/", "https:///", "h/x", "mailto:x", "https://-a.b/", "https://a-.b/", "https://a_b/",
 ]  # fmt: skip
