@@ -34,8 +34,12 @@ def _command(side: str, guest: Path, *more: str) -> list[str]:
     return [sys.executable, "-m", "bench.worker", side, str(guest), *more]
 
 
-def _once(side: str, guest: Path, home: Path, *more: str) -> float:
-    """What a process of its own measured, in seconds."""
+Sample = dict[str, float]
+"""Seconds of one call: `wall`, and `cpu` for processor time."""
+
+
+def _once(side: str, guest: Path, home: Path, *more: str) -> Sample:
+    """What a process of its own measured."""
     done = subprocess.run(
         _command(side, guest, *more),
         cwd=ROOT,
@@ -43,7 +47,8 @@ def _once(side: str, guest: Path, home: Path, *more: str) -> float:
         stdout=subprocess.PIPE,
         check=True,
     )
-    return float(json.loads(done.stdout)["seconds"])
+    sample: Sample = json.loads(done.stdout)
+    return sample
 
 
 class _Worker:
@@ -59,8 +64,8 @@ class _Worker:
             text=True,
         )
 
-    def ask(self, row: Row, times: int) -> float:
-        """Seconds of one call, the mean over `times` calls."""
+    def ask(self, row: Row, times: int) -> Sample:
+        """One sample: the mean over `times` calls."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         request = {"work": row.work, "size": row.size, "times": times}
@@ -69,7 +74,8 @@ class _Worker:
         line = self._process.stdout.readline()
         if not line:
             raise RuntimeError(f"a worker died with status {self._process.wait()}; see its output")
-        return float(json.loads(line)["seconds"])
+        sample: Sample = json.loads(line)
+        return sample
 
     def close(self) -> None:
         """End of input ends the child."""
@@ -101,11 +107,11 @@ def _warm(row: Row, workers: dict[str, _Worker], rounds: int, slice_s: float) ->
     """Samples of rows with kept processes; each sample repeats the call for about `slice_s`."""
     times = {}
     for side, worker in workers.items():
-        estimate = min(worker.ask(row, 3) for _ in range(WARM_UP))
+        estimate = min(worker.ask(row, 3)["wall"] for _ in range(WARM_UP))
         times[side] = max(3, int(slice_s / estimate))
         for _ in range(WARM_UP):
             worker.ask(row, times[side])
-    samples: dict[str, list[float]] = {side: [] for side in SIDES}
+    samples: dict[str, list[Sample]] = {side: [] for side in SIDES}
     for turn in range(rounds):
         for side in _order(turn):
             samples[side].append(workers[side].ask(row, times[side]))
@@ -115,7 +121,7 @@ def _warm(row: Row, workers: dict[str, _Worker], rounds: int, slice_s: float) ->
 def _cold(row: Row, guest: Path, rounds: int) -> dict[str, Any]:
     """Samples of rows whose every sample is a process of its own."""
     what = ["--import"] if row.work == "import" else ["--cold", str(row.size)]
-    samples: dict[str, list[float]] = {side: [] for side in SIDES}
+    samples: dict[str, list[Sample]] = {side: [] for side in SIDES}
     for turn in range(rounds):
         for side in _order(turn):
             with tempfile.TemporaryDirectory() as home:
@@ -128,7 +134,7 @@ def _cold(row: Row, guest: Path, rounds: int) -> dict[str, Any]:
 def run(
     rows: tuple[Row, ...], guest: Path, *, rounds: int, cold_rounds: int, slice_s: float
 ) -> Iterator[tuple[Row, dict[str, Any]]]:
-    """Yield every row with its samples in seconds, as `{"samples": {side: [...]}}`."""
+    """Yield every row with its `samples` and `calls_per_sample`, each by side."""
     with _workers(guest) as workers:
         for row in rows:
             if row.work in {"call", "fresh"}:
