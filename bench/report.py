@@ -15,8 +15,8 @@ from bench.rows import Row
 NOTE = (
     "Medians of alternating samples; in brackets the quartiles. The ratio says how often fumehood "
     "does it in the time that extism takes once, by the clock and in processor time, which a busy "
-    "machine hardly moves. fumehood runs with its default limits: fuel, guest time, deadline, memory "
-    "and host calls metered, a receipt for every call. "
+    "machine hardly moves. fumehood runs with its default limits: fuel, guest time, deadline, "
+    "memory and host calls metered, a receipt for every call. "
     "extism runs as installed: no timeout, no fuel, no receipt. Each side in processes of its own."
 )
 
@@ -68,7 +68,7 @@ def facts(guest: Path) -> dict[str, Any]:
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
         "processor": _processor(),
         "cores": os.cpu_count(),
-        "load": os.getloadavg()[0],
+        "load": round(os.getloadavg()[0], 1),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "wasmtime": version("wasmtime"),
