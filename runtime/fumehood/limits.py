@@ -62,7 +62,11 @@ class Limits:
                 continue
             if isinstance(value, bool) or not isinstance(value, int | float):
                 raise UsageError(f"limit {name} must be a number, not {type(value).__name__}")
-            if not math.isfinite(value) or value < 0:
+            try:
+                finite = math.isfinite(value)
+            except OverflowError as problem:  # an int of hundreds of digits
+                raise UsageError(f"limit {name} is too large") from problem
+            if not finite or value < 0:
                 raise UsageError(f"limit {name} must be finite and not negative, not {value}")
             if kind != "seconds":
                 if value != int(value) or value >= 1 << 63:

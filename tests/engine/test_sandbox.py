@@ -5,10 +5,11 @@ from __future__ import annotations
 import gc
 import pickle
 import threading
+from collections.abc import Callable
 
 import pytest
 
-from fumehood.engine import HostImport, NamedModule, Template, load_module
+from fumehood.engine import HostCall, HostImport, NamedModule, Template, load_module
 from fumehood.engine.account import entered
 from fumehood.errors import (
     Cancelled,
@@ -67,6 +68,9 @@ def order(body: str) -> str:
 INIT = '(func (export "_initialize") (call $mark (i32.const 105)))'
 CTORS = '(func (export "__wasm_call_ctors") (call $mark (i32.const 99)))'
 HS = '(func (export "hs_init") (param i32 i32) (call $mark (i32.const 104)))'
+HS_MANY = f"""(func (export "hs_init") (param i32 i32) (result {"i64 " * 500})
+  (call $mark (i32.const 104)) {"(i64.const -1)" * 500})"""
+"""Results are written where the arguments stood: these need more room."""
 START = "(func $s (call $mark (i32.const 115))) (start $s)"
 MAIN = '(func (export "_start") (call $mark (i32.const 109)))'
 
@@ -81,6 +85,7 @@ MAIN = '(func (export "_start") (call $mark (i32.const 109)))'
         (CTORS + INIT, "c"),
         (HS, "h"),
         (HS + INIT, "ih"),
+        (HS_MANY, "h"),
         (HS + CTORS + INIT, "ih"),
         (START + INIT, "si"),
         (MAIN, ""),
@@ -103,6 +108,18 @@ def test_host_functions_and_the_kernel_work_in_start_and_initialisers() -> None:
     with Guest(wat, [see]) as g:
         g.call("run")
     assert got == [b"A", b"A"]
+
+
+@pytest.mark.parametrize("how", ['(export "_initialize")', "$s"])
+@pytest.mark.parametrize("merged", [True, False])
+def test_a_guest_that_exits_while_it_is_made_cannot_be_called(how: str, merged: bool) -> None:
+    wat = f"""(module (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+      (memory (export "memory") 1) (func {how} (call $exit (i32.const 0)))
+      {"(start $s)" if how == "$s" else ""} (func (export "run")))"""
+    sizes = {} if merged else {"kernel_memory": 1 << 20}
+    with pytest.raises(Exit, match="status 0") as caught:
+        Guest(wat, wasi.imports(), services=Services(), **sizes)
+    assert caught.value.status == 0
 
 
 def test_a_failing_initialiser_leaves_no_sandbox_behind() -> None:
@@ -477,6 +494,86 @@ def test_a_view_that_is_held_keeps_the_store(caplog: pytest.LogCaptureFixture) -
     assert bytes(held[0]) == b"hello"  # type: ignore[call-overload]
 
 
+def test_a_slice_of_a_view_keeps_the_store(caplog: pytest.LogCaptureFixture) -> None:
+    held: list[memoryview] = []
+
+    def hold(call: object) -> int:
+        view = call.view(call.write(b"hello"), 5)  # type: ignore[attr-defined]
+        held.append(view[1:4])
+        return 0
+
+    with guest(RUN, HostImport("t", "f", "", "I", hold), head=CALLS) as g:
+        g.call("run")
+    assert "outlived its call" in caplog.text
+    assert bytes(held[0]) == b"ell"
+    g = guest(RUN, HostImport("t", "f", "", "I", hold), head=CALLS)
+    g.call("run")
+    g.template.close()
+    del g  # forgotten, not closed
+    gc.collect()
+    assert bytes(held[1]) == b"ell"
+
+
+def test_a_view_that_an_initialiser_got_ends_with_it() -> None:
+    kept: list[memoryview] = []
+
+    def keep(call: object) -> int:
+        kept.append(call.view(call.write(b"hello"), 5))  # type: ignore[attr-defined]
+        return 0
+
+    init = f'{CALLS} (func (export "_initialize") (drop (call $f)) {{}}) (func (export "run"))'
+    functions = [HostImport("t", "f", "", "I", keep)]
+    with Guest(f"(module {init.format('')})", functions), pytest.raises(ValueError, match="rele"):
+        bytes(kept[0])
+    with pytest.raises(Trap):
+        Guest(f"(module {init.format('unreachable')})", functions)
+    with pytest.raises(ValueError, match="released"):
+        bytes(kept[1])
+
+
+@pytest.mark.parametrize("closed", [False, True])
+def test_a_host_call_that_was_kept_reaches_nothing(closed: bool) -> None:
+    kept: list[HostCall] = []
+
+    def keep(call: HostCall) -> int:
+        kept.append(call)
+        return 0
+
+    with guest(RUN, HostImport("t", "f", "", "I", keep), head=CALLS) as g:
+        g.call("run")
+        if closed:
+            g.sandbox.close()
+        uses: list[Callable[[HostCall], object]] = [
+            lambda call: call.alloc(10),
+            lambda call: call.free(80),
+            lambda call: call.read(80),
+            lambda call: call.write(b"x"),
+            lambda call: call.length(80),
+            lambda call: call.view(80, 1),
+            lambda call: call.guest_memory(),
+            lambda call: call.charge(1),
+        ]
+        for use in uses:
+            with pytest.raises(ClosedError, match="has returned"):
+                use(kept[0])
+
+
+def test_the_context_of_a_call_that_never_ran_is_forgotten() -> None:
+    seen: list[object] = []
+
+    def see(call: HostCall) -> int:
+        seen.append(call.context)
+        return 0
+
+    with guest(RUN, HostImport("t", "f", "", "I", see), head=CALLS) as g:
+        late = Meter(Limits())
+        late.cancel()
+        with pytest.raises(Cancelled):
+            g.sandbox.call("run", b"", late, context="one tenant's")
+        g.call("run")
+    assert seen == [None]
+
+
 def test_a_sandbox_that_is_forgotten_is_freed() -> None:
     before = len(entered)
     for _ in range(5):
@@ -484,4 +581,34 @@ def test_a_sandbox_that_is_forgotten_is_freed() -> None:
         made.instantiate(None, Limits(), Meter(Limits()))
     del made
     gc.collect()
+    assert len(entered) == before
+
+
+@pytest.mark.parametrize("how", ["close", "call", "receipt"])
+def test_who_is_collected_with_a_sandbox_may_still_use_it(how: str) -> None:
+    said: list[str] = []
+
+    class Owner:
+        def __init__(self) -> None:
+            self.template = template('(module (memory 1) (func (export "run")))')
+            self.meter = Meter(Limits())
+            self.sandbox = self.template.instantiate(self, Limits(), self.meter)  # a circle
+
+        def __del__(self) -> None:
+            try:
+                if how == "close":
+                    self.sandbox.close()
+                elif how == "call":
+                    self.sandbox.call("run", b"", Meter(Limits()))
+                else:
+                    self.meter.receipt()
+                said.append("done")
+            except ClosedError:
+                said.append("closed")
+
+    before = len(entered)
+    for _ in range(20):
+        Owner()
+        gc.collect()
+    assert len(said) == 20
     assert len(entered) == before

@@ -231,7 +231,7 @@ def test_extism_plugin_cancel() -> None:
 
     thread = threading.Thread(target=call)
     thread.start()
-    while plugin.plugin._running is None:  # the call is under way once its account is open
+    while not plugin.plugin._calls:  # the call is under way once its account is open
         time.sleep(0.005)
     started = time.monotonic()
     assert handle.cancel() is True

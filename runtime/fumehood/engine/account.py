@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import logging
+import sys
 import threading
 import time
 import weakref
@@ -43,6 +44,9 @@ class Entered:
     attribute read here counts (`make bench`, small call).
     """
 
+    store = 0
+    """0 until there is one."""
+
     def __init__(
         self, engine: int, ticker: Ticker, services: object, limits: Limits, meter: Meter
     ) -> None:
@@ -71,15 +75,12 @@ class Entered:
         self._armed = False
         self._fuel = c_uint64()
         self._fuel_ref = byref(self._fuel)
-        self.store: int = native.store_new(engine, None, None)
+        self.store = native.store_new(engine, None, None)
         self.context_address: int = native.store_context(self.store)
         self.context: Any = byref(ctypes.c_char.from_address(self.context_address))
         native.epoch_callback(self.store, _EPOCH_POINTER, self.context_address, None)
         native.set_epoch_deadline(self.context_address, 1)
         entered[self.context_address] = self
-        # `close` is how a store goes; this is for owners that are forgotten instead
-        self._forgotten = weakref.finalize(self, native.store_delete, self.store)
-        self._forgotten.atexit = False
 
     # -- before and after -------------------------------------------------------------------
 
@@ -126,8 +127,6 @@ class Entered:
     def leave(self) -> None:
         """Book what the entry cost, whatever came of it."""
         self._ticker.active.discard(self.context_address)
-        if self._armed:
-            self._disarm()
         meter = self.meter
         meter.guest_time_left -= _now() - self._started - self._host_time
         _get_fuel(self.context, self._fuel_ref)
@@ -138,6 +137,8 @@ class Entered:
             meter.fuel_left = 0
             self.overdrawn = True
         self._owner = 0
+        if self._armed:  # at the end: until then no Ctrl-C can leave half of this undone
+            self._disarm()
 
     def check_account(self) -> None:
         """After a clean return: was the fuel overdrawn, did Ctrl-C come at the last moment?"""
@@ -238,6 +239,10 @@ class Entered:
 
     # -- the end ----------------------------------------------------------------------------
 
+    def pin(self) -> None:
+        """The store may never be deleted, neither by `close` nor because nobody uses it."""
+        self.pinned = True
+
     def release(self) -> None:
         """Give up what looks into the store, before it is deleted."""
 
@@ -256,10 +261,19 @@ class Entered:
             self.closed = True
             self.release()
             entered.pop(self.context_address, None)
-            self._forgotten.detach()
             if self.pinned:
                 _log.warning("a view of a plugin's memory outlived its call: the store stays")
             else:
+                native.store_delete(self.store)
+
+    def __del__(self) -> None:
+        """For owners that are forgotten instead of closed. A weak reference's callback will not do:
+        the collector runs those first, and a `__del__` of somebody's that then closes or calls
+        would reach a store that is gone. Not at the end of the process: wasmtime-py may be gone by
+        then, and the system frees everything anyway."""
+        if self.store and not self.closed and not sys.is_finalizing():
+            self.dead = self.closed = True
+            if not self.pinned:
                 native.store_delete(self.store)
 
     def __enter__(self) -> Self:

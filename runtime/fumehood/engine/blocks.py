@@ -5,6 +5,7 @@ What a guest hands over are numbers; `abi/memory.py` decides whether they are bl
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from ctypes import byref, c_uint64, c_void_p
 from typing import Any, Final
@@ -41,6 +42,7 @@ class Blocks:
         self.size = len(self.data)
         self.meta = native.memory_view(context, meta)
         self._context = context
+        self._memory = memory
         self._meta_memory = meta
         self._alloc, self._free = (byref(native.Func(f.a, f.b)) for f in functions)
         self._failed = failed
@@ -93,6 +95,10 @@ class Blocks:
         if failure is not None:
             raise self._failed(failure)
         return int(words[0])
+
+    def lend(self) -> tuple[memoryview, weakref.ref[Any]]:
+        """The data memory for a host function; see `native.lend`."""
+        return native.lend(self._context, self._memory)
 
     def _register(self, offset: int) -> int:
         return int(kernel.BLOCKS.unpack_from(self.meta, offset)[0])

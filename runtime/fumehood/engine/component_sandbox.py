@@ -225,6 +225,9 @@ class ComponentSandbox(Entered):
                 raise failures.reported(self, text.decode("utf-8", "replace"))
             return text
         except Error as problem:
+            pending = self.interrupts.take()
+            if pending is not None:
+                raise pending from problem
             raise meter.sign(problem) from problem.__cause__
         finally:
             self.lock.release()

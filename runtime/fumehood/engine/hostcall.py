@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import ctypes
 import struct
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from fumehood.abi.memory import check_range
 from fumehood.engine import native
-from fumehood.errors import OutOfFuel, OutOfMemory, ProtocolError
+from fumehood.errors import ClosedError, OutOfFuel, OutOfMemory, ProtocolError
 
 if TYPE_CHECKING:
     from fumehood.engine.blocks import Blocks
@@ -85,7 +86,8 @@ def encode_results(results: str, value: Any, words: Any) -> None:
 
 
 class HostCall:
-    """What a host function works with; one object a sandbox, valid while a call runs.
+    """What a host function works with; one object a sandbox, valid while the function runs: later
+    it raises ClosedError.
 
     Handles are the kernel's (extism-abi.md §1.1) and attacker data: unknown ones raise
     `ProtocolError`, whose message names `what`.
@@ -96,7 +98,8 @@ class HostCall:
     def __init__(self, sandbox: Sandbox) -> None:
         self._sandbox = sandbox
         self.caller: int = 0
-        self.views: list[memoryview] = []
+        """wasmtime's pointer to the calling instance, 0 while no host function runs."""
+        self.views: list[tuple[memoryview, weakref.ref[Any]]] = []
         """Views handed to functions of the caller's; none outlives the call."""
         self.context: object = None
         """The caller's object for this call (Extism's host context); the guest cannot see it."""
@@ -111,7 +114,16 @@ class HostCall:
         """What the plugin was given: `imports.Services`."""
         return self._sandbox.services
 
+    def _running(self) -> None:
+        """Whoever kept this object may not reach a store that is in use or gone."""
+        if not self.caller:
+            raise ClosedError(
+                "the host function that this belonged to has returned",
+                hint="a HostCall is valid while its function runs",
+            )
+
     def _blocks(self) -> Blocks:
+        self._running()
         blocks = self._sandbox.blocks
         assert blocks is not None  # there before the first guest instruction
         return blocks
@@ -165,35 +177,41 @@ class HostCall:
 
     def view(self, offset: int, length: int) -> memoryview:
         """Writable view of kernel memory, checked; valid until the call ends."""
-        data = self._blocks().data
-        check_range(offset, length, len(data), "a memory view")
-        view = data[offset : offset + length]
-        self.views.append(view)
+        blocks = self._blocks()
+        check_range(offset, length, blocks.size, "a memory view")
+        data, owner = blocks.lend()
+        with data:
+            view = data[offset : offset + length]
+        self.views.append((view, owner))
         return view
 
     def release_views(self) -> None:
         """Take back what `view` and `guest_memory` gave: after the call the memory may be gone.
 
-        A view that something still holds (an array made over it) cannot be taken back; then the
-        store is never freed, which is better than a pointer into nothing.
+        What was made from a view (a slice, an array over it) cannot be taken back; then the store
+        is never freed, which is better than a pointer into nothing.
         """
         views, self.views = self.views, []
-        for view in views:
+        for view, owner in views:
             try:
                 view.release()
             except BufferError:
-                self._sandbox.pinned = True
+                self._sandbox.pin()
+            if owner() is not None:
+                self._sandbox.pin()
 
     def guest_memory(self, *, owned: bool = False) -> memoryview:
         """The calling module's own linear memory, valid until the call ends; with `owned` the
         caller releases it. Raises ProtocolError where the module exports none."""
+        self._running()
         extern = native.Extern()
         found = native.caller_export_get(self.caller, b"memory", 6, ctypes.byref(extern))
         if not found or extern.kind != native.KIND_MEMORY:
             raise ProtocolError("the module exports no memory of the name 'memory'")
-        view = native.memory_view(self._sandbox.context, extern)
-        if not owned:
-            self.views.append(view)
+        if owned:
+            return native.memory_view(self._sandbox.context, extern)
+        view, owner = native.lend(self._sandbox.context, extern)
+        self.views.append((view, owner))
         return view
 
     def note(self, text: str) -> None:
@@ -206,6 +224,7 @@ class HostCall:
 
     def charge(self, fuel: int) -> None:
         """Take `fuel` from the operation; raises OutOfFuel where it is not there."""
+        self._running()
         if not self._sandbox.take_fuel(fuel):
             raise OutOfFuel(
                 "the operation's fuel is used up by host calls",

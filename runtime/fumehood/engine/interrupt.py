@@ -62,6 +62,11 @@ class Interrupts:
         _swap(SIGINT, self._old)  # type: ignore[arg-type]  # set by `arm`
         self._old = None
 
+    def take(self) -> BaseException | None:
+        """What is pending, which is then no longer so."""
+        pending, self.pending = self.pending, None
+        return pending
+
     def _on_signal(self, signum: int, frame: Any) -> None:
         old = self._old
         if old is None:

@@ -15,7 +15,7 @@ from fumehood.engine import kernel, native
 from fumehood.engine.account import Entered
 from fumehood.engine.blocks import Blocks
 from fumehood.engine.machine import machine
-from fumehood.errors import Error, HostError, OutOfMemory
+from fumehood.errors import Error, Exit, HostError, OutOfMemory
 
 if TYPE_CHECKING:
     from fumehood.engine.template import Template
@@ -66,10 +66,13 @@ class Made(Entered):
                 self.leave()
             self.check_account()
         except BaseException as problem:
+            pending = self.interrupts.take()
             if isinstance(problem, Error):
                 self.book_peak(meter)
                 meter.sign(problem)
             self.close()
+            if pending is not None:  # Ctrl-C stands before what the guest did
+                raise pending from problem
             raise
         meter.fresh = True
 
@@ -185,13 +188,13 @@ class Made(Entered):
                     error = native.linker_module(
                         linker, self.context_address, name, len(name), code
                     )
-                    self.settle(error, "instantiation")
+                    self._made(error, "instantiation")
                     continue
                 instance = native.Instance()
                 error = native.linker_instantiate(
                     linker, self.context_address, code, byref(instance), self._trap_ref
                 )
-                self.settle(error, "instantiation")
+                self._made(error, "instantiation")
                 self._know_memory(instance)
                 self._guest = instance
                 if named.module is not template.main:
@@ -220,7 +223,9 @@ class Made(Entered):
         if "hs_init" in exports and exports["hs_init"].kind == "func":
             self._run_if_initialiser(exports, "_initialize")
             if exports["hs_init"].params == "ii":
-                self._run(self._export(self._guest, b"hs_init"), 2, "hs_init")
+                # any results are allowed, and wasmtime writes them where the arguments stood
+                words = max(2, len(exports["hs_init"].results))
+                self._run(self._export(self._guest, b"hs_init"), words, "hs_init")
             return
         for name in ("__wasm_call_ctors", "_initialize"):
             if self._run_if_initialiser(exports, name):
@@ -233,14 +238,22 @@ class Made(Entered):
         self._run(self._export(self._guest, name.encode()), 0, name)
         return True
 
-    def _run(self, extern: native.Extern | None, arguments: int, name: str) -> None:
+    def _run(self, extern: native.Extern | None, values: int, name: str) -> None:
+        """Call with zeros; `values` is the number of its arguments or results, the larger one."""
         assert extern is not None
         function = native.Func(extern.a, extern.b)
-        words = (c_uint64 * (native.RAW_WORDS * max(1, arguments)))()
+        words = (c_uint64 * (native.RAW_WORDS * max(1, values)))()
         error = native.call(
-            self.context, byref(function), byref(words), max(1, arguments), self._trap_ref
+            self.context, byref(function), byref(words), max(1, values), self._trap_ref
         )
-        self.settle(error, name)
+        self._made(error, name)
+
+    def _made(self, error: int | None, where: str) -> None:
+        """As `settle`; a guest that has left with `proc_exit(0)` cannot be called any more, and to
+        make another one would end in the same way."""
+        self.settle(error, where)
+        if self.dead:
+            raise Exit(f"{where} exited with status 0: there is nothing left to call", status=0)
 
     def settle(self, error: int | None, where: str) -> None:
         """Raise what a failed entry into the guest means; nothing for a clean one or exit(0)."""
@@ -274,3 +287,4 @@ class Made(Entered):
         """Give up what looks into the store."""
         if self.blocks is not None:
             self.blocks.close()
+            self.blocks = None

@@ -15,7 +15,9 @@ pinned in pyproject.toml; CI runs the suite at both ends of it.
 from __future__ import annotations
 
 import ctypes
+import functools
 import re
+import weakref
 from ctypes import byref, c_uint64, c_void_p
 from importlib import metadata
 from typing import Any, ClassVar, Final
@@ -165,6 +167,21 @@ def memory_view(context: Any, extern: Extern) -> memoryview:
     """A view over a whole memory as it is now; see `view`."""
     where = memory_argument(extern)
     return view(_memory_address(context, where), memory_size(context, where))
+
+
+@functools.lru_cache(maxsize=16)
+def _block_of(size: int) -> Any:
+    return C.c_ubyte * size
+
+
+def lend(context: Any, extern: Extern) -> tuple[memoryview, weakref.ref[Any]]:
+    """As `memory_view`, for hands that are not ours. The reference is alive for as long as anything
+    looks into the memory: the view itself until it is released, and every slice of it."""
+    where = memory_argument(extern)
+    size = memory_size(context, where)
+    owner = _block_of(max(1, size)).from_address(_memory_address(context, where))
+    with memoryview(owner) as raw, raw.cast("B") as flat:
+        return flat[:size], weakref.ref(owner)
 
 
 def pointer(managed: Any) -> int:

@@ -57,6 +57,7 @@ class Sandbox(Made):
         self._raw = (c_uint64 * native.RAW_WORDS)()
         self._raw_ref = byref(self._raw)
         super().__init__(template, services, limits, meter)
+        self.host_call.release_views()  # of functions that the initialisers called
 
     # -- calling --------------------------------------------------------------------------
 
@@ -93,11 +94,11 @@ class Sandbox(Made):
             blocks.begin(size)
             if size:
                 blocks.data[_FIRST : _FIRST + size] = data
-            if context is not None:
-                self.host_call.context = context
             self._raw[0] = 0
             self.enter()
             try:
+                if context is not None:
+                    self.host_call.context = context
                 error = _run(self.context, found[0], self._raw_ref, 1, self._trap_ref)
                 result = self._finish(error, export, found[1])
             finally:
@@ -110,6 +111,9 @@ class Sandbox(Made):
                 self.check_account()
             return result
         except Error as problem:
+            pending = self.interrupts.take()  # Ctrl-C stands before what the guest did
+            if pending is not None:
+                raise pending from problem
             self.book_peak(meter)
             raise meter.sign(problem) from problem.__cause__
         finally:
@@ -163,6 +167,7 @@ class Sandbox(Made):
     def release(self) -> None:
         """Give up what looks into the store."""
         self._functions.clear()
+        self.host_call.release_views()
         super().release()
 
     # -- host functions -------------------------------------------------------------------
@@ -172,8 +177,8 @@ class Sandbox(Made):
         item = self._table[index]
         self.meter.host_call()
         call = self.host_call
-        call.charge(CALL_FUEL + item.charge)
         call.caller = caller
+        call.charge(CALL_FUEL + item.charge)
         arguments = decode_arguments(item.params, words)
         interrupts = self.interrupts
         started = _now() if item.timed else 0.0
@@ -182,6 +187,7 @@ class Sandbox(Made):
             result = item.function(call, *arguments)
         finally:
             interrupts.in_host = False
+            call.caller = 0
             if item.timed:
                 self.not_guest_time(_now() - started)
         encode_results(item.results, result, words)

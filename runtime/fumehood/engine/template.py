@@ -152,11 +152,15 @@ class Template:
 
     def _new_linker(self) -> int:
         linker: int = native.linker_new(machine().address)
-        native.linker_allow_shadowing(linker, True)
-        if self.preopens:
-            native.check(native.linker_define_wasi(linker))
-        for index in range(len(self._table)):
-            self._define(linker, index)
+        try:
+            native.linker_allow_shadowing(linker, True)
+            if self.preopens:
+                native.check(native.linker_define_wasi(linker))
+            for index in range(len(self._table)):
+                self._define(linker, index)
+        except BaseException:
+            native.linker_delete(linker)
+            raise
         return linker
 
     def _define(self, linker: int, index: int) -> None:

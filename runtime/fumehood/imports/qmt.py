@@ -142,7 +142,7 @@ def qmt_http_stream_next(call: HostCall, stream: int) -> int:
     data = source.read()
     if not data:  # an empty block would mean the end: only the end gives none
         services.finished_streams.add(number)
-        services.streams.pop(number).close()
+        services.streams.pop(number, source).close()
         return 0
     return call.write(data)
 

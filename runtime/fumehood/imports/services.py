@@ -60,5 +60,10 @@ class Services:
 
     def close(self) -> None:
         """Close the streams that the guest left open. Idempotent."""
+        self.finished_streams.clear()
         while self.streams:
-            self.streams.popitem()[1].close()
+            try:
+                _, stream = self.streams.popitem()
+            except KeyError:  # another thread closes them too
+                return
+            stream.close()

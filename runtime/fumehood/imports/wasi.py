@@ -257,7 +257,7 @@ def _sleep(call: HostCall, seconds: float) -> None:
             if left <= 0:
                 meter.remaining()
                 return
-            woken.wait(min(left, meter.remaining()))
+            woken.wait(min(left, meter.remaining(), threading.TIMEOUT_MAX))
     finally:
         remove()
 

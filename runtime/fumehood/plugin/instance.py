@@ -96,8 +96,14 @@ class Instance:
                     )
                 if self._sandbox is None or self._sandbox.dead:
                     self._spent = True  # stays so where making it fails
-                    self._sandbox = self._template.instantiate(self.services, self._limits, meter)
+                    made = self._template.instantiate(self.services, self._limits, meter)
+                    self._sandbox = made
                     self._spent = False
+                    if not self.alive:  # closed while it was made: `close` did not see it
+                        self._sandbox = None
+                        made.close()
+                        raise meter.sign(ClosedError("this plugin instance is closed"))
+                    return made
                 return self._sandbox
             finally:
                 self._maker = 0

@@ -36,9 +36,9 @@ class Plugin:
 
     `source` is a module (bytes or WAT), a path, or an Extism manifest in any of its forms
     (extism-abi.md §3.1). `config`, `allowed_hosts` and `allowed_paths` are added to what the
-    manifest says. Every limit is finite by default; a manifest may only lower `limits`, given or not.
-    Calls from several threads are serialised. A `source` that is compiled already brings its own
-    functions, WASI and folders. With `response_headers` guests may read reply headers (§3.5);
+    manifest says. Every limit is finite by default; a manifest may only lower `limits`, given or
+    not. Calls from several threads are serialised. A `source` that is compiled already brings its
+    own functions, WASI and folders. With `response_headers` guests may read reply headers (§3.5);
     `log` replaces the log under `fumehood.plugin`.
 
     Raises ManifestError for a manifest, LoadError for a module that cannot be used.
@@ -60,7 +60,8 @@ class Plugin:
     ) -> None:
         self._client: Client | None = None
         self._meter: Meter | None = None
-        self._running: Meter | None = None
+        self._calls: list[Meter] = []
+        """Of the calls that have begun; all but one wait for their turn."""
         self._closed = False
         if isinstance(source, CompiledPlugin):
             manifest = Manifest(modules=())
@@ -123,11 +124,12 @@ class Plugin:
         if self._closed:
             raise ClosedError("the plugin is closed", plugin=self.name)
         meter = Meter(self.limits, self.name, self.sha256, export)
-        outer, self._running = self._running, meter
+        calls = self._calls
+        calls.append(meter)
         try:
             return self._instance.call(export, data, meter, context)
         finally:
-            self._running = outer
+            calls.remove(meter)
             self._meter = meter
 
     def has(self, export: str) -> bool:
@@ -136,9 +138,10 @@ class Plugin:
 
     def cancel(self) -> None:
         """Stop the call that is under way, from any thread. Without one this does nothing."""
-        running = self._running
-        if running is not None:
-            running.cancel()
+        calls = self._calls.copy()
+        # a meter knows its sandbox from the moment its call has entered it
+        for meter in [m for m in calls if m.source is not None] or calls[:1]:
+            meter.cancel()
 
     def reset(self) -> None:
         """Forget the instance; the next call starts with a fresh one. Vars and config stay."""
