@@ -88,7 +88,7 @@ class Guest:
         provider = self._of({}, partial=True)
         parse = self._method(provider, "parse_list_models")
         require_success(response)
-        return _names("parse_list_models", parse(response))
+        return _names("parse_list_models", _read(parse, response))
 
     # -- chat -----------------------------------------------------------------------------------
 
@@ -113,7 +113,7 @@ class Guest:
     def _parse_chat_response(self, data: bytes) -> bytes:
         document, response = _reply("parse_chat_response", data)
         provider = self._of(document.get("cfg"))
-        answer = self._method(provider, "parse_chat")(response)
+        answer = _read(self._method(provider, "parse_chat"), response)
         return _json.dumps(_a(ChatResponse, answer, "parse_chat").wire())
 
     def _classify_chat_error(self, data: bytes) -> bytes:
@@ -145,7 +145,7 @@ class Guest:
         parser = self._parsers.get(document.get("parser_id", 0))
         if parser is None:
             raise _unknown_parser(document.get("parser_id"))
-        return _chunks("parse", parser.parse(line))
+        return _chunks("parse", _expected(lambda: list(parser.parse(line) or ()), line))
 
     def _chat_stream_parser_finish(self, data: bytes) -> bytes:
         number = _integer("chat_stream_parser_finish", data)
@@ -172,7 +172,7 @@ class Guest:
         document, response = _reply("parse_embed_response", data)
         provider = self._of(document.get("cfg"))
         require_success(response)
-        vectors = provider.parse_embed(response)
+        vectors = _read(provider.parse_embed, response)
         try:
             return _vectors.encode(vectors)
         except ValueError as problem:
@@ -191,7 +191,7 @@ class Guest:
         document, response = _reply("parse_complete_response", data)
         provider = self._of(document.get("cfg"))
         require_success(response)
-        return _json.dumps({"text": _a(str, provider.parse_complete(response), "parse_complete")})
+        return _json.dumps({"text": _a(str, _read(provider.parse_complete, response), "parse_complete")})
 
     # -- speech: the one case where the plugin has the host send a request ------------------------
 
@@ -199,14 +199,15 @@ class Guest:
         document, _ = _wire.read("transcribe", data)
         provider = self._of(document.get("cfg"))
         asked = _asked("transcribe", _speech.transcribe_request, document)
-        text = provider.parse_transcribe(_fetch("transcribe_request", provider.transcribe_request(asked)))
+        response = _fetch("transcribe_request", provider.transcribe_request(asked))
+        text = _read(provider.parse_transcribe, response)
         return _json.dumps({"text": _a(str, text, "parse_transcribe")})
 
     def _speech(self, data: bytes) -> bytes:
         document, _ = _wire.read("speech", data)
         provider = self._of(document.get("cfg"))
         asked = _asked("speech", _speech.speech_request, document)
-        spoken = provider.parse_speech(_fetch("speech_request", provider.speech_request(asked)))
+        spoken = _read(provider.parse_speech, _fetch("speech_request", provider.speech_request(asked)))
         return _json.dumps(_a(_speech.Speech, spoken, "parse_speech").wire())
 
     # -- helpers ------------------------------------------------------------------------------------
@@ -269,6 +270,19 @@ def _fetch(method: str, request: HTTPRequest) -> HTTPResponse:
     response = _wire.response(document if "resp" in document.get("resp", {}) else {"resp": document}, taken)
     require_success(response)
     return response
+
+
+def _read(parse: Callable[[HTTPResponse], Any], response: HTTPResponse) -> Any:
+    return _expected(lambda: parse(response), response.body)
+
+
+def _expected(parse: Callable[[], Any], body: bytes) -> Any:
+    """What a parse method returns. That a key, an index or a type is not there is the reply's doing far more often than
+    the author's: it is told as that, with the traceback and the beginning of the reply."""
+    try:
+        return parse()
+    except (LookupError, TypeError, AttributeError, ValueError) as error:
+        raise ProviderError.response_format(f"the reply is not what is expected: {_told(error)}", body) from error
 
 
 def _request(method: str, request: Any) -> bytes:

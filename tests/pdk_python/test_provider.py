@@ -73,6 +73,8 @@ class Sample:
         if not messages:
             raise ProviderError.invalid_request("say something")
         body = {"model": self.model, "messages": [message.text for message in messages]}
+        if tools and len(tools) > 1000:
+            raise RuntimeError("too many tools")
         if tools:
             body["tools"] = [tool.name for tool in tools]
         return HTTPRequest.post_json(f"{self.base_url}chat", body, bearer(self.api_key))
@@ -185,10 +187,17 @@ def test_an_exception_becomes_an_error_with_the_plugins_traceback() -> None:
     with pytest.raises(Failed) as caught:
         plugin().parse_chat(HTTPResponse(200, body=b"{}"))
     lines = caught.value.message.splitlines()
-    assert caught.value.type == "plugin_error"
-    assert lines[0] == "KeyError: 'text'"
+    assert caught.value.type == "response_format_error"
+    assert caught.value.payload["raw_response"] == "{}"
+    assert lines[0] == "the reply is not what is expected: KeyError: 'text'"
     assert lines[1].startswith("  at test_provider.py:")
     assert lines[1].endswith("in Sample.parse_chat")
+    with pytest.raises(Failed) as caught:
+        plugin().chat_request([Message.user("x")] * 3, tools=[Tool("a", "b", 1)] * 100_000)
+    lines = caught.value.message.splitlines()
+    assert caught.value.type == "plugin_error"
+    assert lines[0] == "RuntimeError: too many tools"
+    assert lines[1].endswith("in Sample.chat_request")
 
 
 def test_a_provider_error_keeps_its_structure() -> None:

@@ -165,7 +165,7 @@ class Examination:
                 reply = http.HTTPResponse(200, (("content-type", "application/json"),), body)
                 given = None if export == "parse_list_models_response" else cfg
                 bad = self._try(export, calls.resp_input(given, reply), decode, f"{export}, {name}")
-                if bad is not None and bad.level is Level.WRONG:
+                if bad is not None and bad.level is not Level.GOOD:
                     wrong += 1
                     yield bad
             if not wrong:
@@ -208,7 +208,7 @@ class Examination:
                     plugin.call("chat_stream_parser_close", calls.id_input(number))
                 except Error as error:
                     finding = _judge(error, f"{about}, {line[:20]!r}")
-                    wrong += [finding] if finding.level is Level.WRONG else []
+                    wrong += [finding] if finding.level is not Level.GOOD else []
         with Plugin(self._compiled, limits=LIMITS) as plugin:
             try:
                 plugin.call("chat_stream_parser_close", calls.id_input(999))
@@ -230,7 +230,8 @@ def _judge(error: Error, about: str, refusal: Level = Level.GOOD) -> Finding:
             return Finding(Level.WRONG, about, f"an error without structure: {text}")
         if payload.type == "plugin_error":
             said = clip(payload.message, _SHOWN)
-            return Finding(Level.WRONG, about, f"fails instead of refusing: {said}")
+            # it is contained and told, but hosts take a plugin error for one that passes
+            return Finding(Level.UNWISE, about, f"fails instead of refusing: {said}")
         return Finding(refusal, about, f"refuses: {payload.type}: {clip(payload.message, _SHOWN)}")
     if isinstance(error, ProtocolError):
         return Finding(Level.WRONG, about, f"an answer that the ABI does not have: {text}")
