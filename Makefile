@@ -35,8 +35,9 @@ $(VENV)/.base: pyproject.toml tools/find-python tools/make-venv
 	@python=$$(tools/find-python $(PYTHON)) && tools/make-venv $(VENV) "$$python" ""
 	@touch $@
 
-$(VENV)/.dev: pyproject.toml tools/find-python tools/make-venv
-	@python=$$(tools/find-python $(PYTHON)) && tools/make-venv $(VENV) "$$python" "[dev]"
+$(VENV)/.dev: pyproject.toml pdk-python/pyproject.toml tools/find-python tools/make-venv
+	@python=$$(tools/find-python $(PYTHON)) && \
+	    tools/make-venv $(VENV) "$$python" "[dev]" -e "./pdk-python[build]"
 	@touch $(VENV)/.base $@
 
 # a C compiler for WASI, for the guests written in C; large, so only where asked for
@@ -74,6 +75,8 @@ lint: $(VENV)/.dev
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/mypy bench fuzz tests/test_docs.py tests/test_public_api.py tests/toolchains.py
+	cd pdk-python && ../$(VENV)/bin/mypy fumehood_pdk
+	cd pdk-python && ../$(VENV)/bin/mypy providers/openai/openai.py providers/google/google.py
 	$(VENV)/bin/lint-imports --no-logo
 
 # the rooms that decide about attackers' data, and the tests that are theirs
