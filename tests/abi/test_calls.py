@@ -104,3 +104,11 @@ def test_decoding_refuses_what_is_missing() -> None:
     for bad in (b"{}", b'{"parser_id":1}', b'{"parser_id":1,"chunk":"a"}', b'{"chunk":[]}'):
         with pytest.raises(ProtocolError):
             calls.decode_parser_parse_input(bad)
+
+
+def test_counts_have_their_range() -> None:
+    text = '{"cfg":{},"req":{"prompt":"p","max_tokens":%d}}'
+    assert calls.decode_complete_input((text % (2**32 - 1)).encode())[1].max_tokens == 2**32 - 1
+    for wrong in (2**32, -1):
+        with pytest.raises(ProtocolError, match="max_tokens"):
+            calls.decode_complete_input((text % wrong).encode())

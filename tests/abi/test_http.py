@@ -372,3 +372,9 @@ def test_extism_request_refused(text: bytes) -> None:
 
 def test_versions_are_the_five() -> None:
     assert len(http.VERSIONS) == 5
+
+
+def test_the_repr_of_a_request_shows_no_query() -> None:
+    request = http.HTTPRequest("GET", "https://h/p?secret=1?secret=2", (), b"")
+    assert "https://h/p" in repr(request)
+    assert "secret" not in repr(request)

@@ -4,6 +4,8 @@ import datetime
 import json
 import sys
 import time
+from collections.abc import Callable
+from typing import Any
 
 import msgspec
 import pytest
@@ -211,3 +213,16 @@ def test_the_depth_of_a_prefix() -> None:
     assert jsonwire.decode_prefix("[" * most + "]" * most + "x")
     with pytest.raises(ProtocolError, match=f"^the document is nested deeper than {most}$"):
         jsonwire.decode_prefix("[" * (most + 1) + "]" * (most + 1))
+
+
+@pytest.mark.parametrize("wrap", [lambda value: [value], lambda value: {"k": value}])
+def test_the_depth_of_what_is_sent(wrap: Callable[[Any], Any]) -> None:
+    value: Any = 1
+    for _ in range(jsonwire.MAX_DEPTH - 1):
+        value = wrap(value)
+    assert jsonwire.checked(value, "it") is value
+    assert jsonwire.checked(wrap([]), "it")
+    for _ in range(2):
+        value = wrap(value)
+    with pytest.raises(UsageError, match=f"nested deeper than {jsonwire.MAX_DEPTH}"):
+        jsonwire.checked(value, "it")

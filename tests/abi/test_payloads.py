@@ -9,7 +9,14 @@ import pytest
 
 from fumehood import errors
 from fumehood.abi import payloads
-from fumehood.abi.payloads import Payload, decode_failure, decode_payload, encode_payload, to_error
+from fumehood.abi.payloads import (
+    Payload,
+    decode_failure,
+    decode_payload,
+    encode_payload,
+    payload_of,
+    to_error,
+)
 from fumehood.errors import (
     ProtocolError,
     TransportError,
@@ -291,3 +298,7 @@ def test_a_transport_failure_without_a_kind() -> None:
     error = to_error(Payload("transport", "m"))
     assert isinstance(error, TransportError)
     assert error.kind == "protocol"
+
+
+def test_a_status_may_be_nought() -> None:
+    assert payload_of({"type": "http_status", "message": "", "status_code": 0}).status_code == 0

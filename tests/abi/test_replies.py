@@ -266,3 +266,8 @@ def test_repr_shows_what_is_set() -> None:
 def test_a_chunk_of_no_known_kind_cannot_be_sent() -> None:
     with pytest.raises(UsageError, match="no chunk is of kind 'other'"):
         encode_chunks([StreamChunk("other")])  # type: ignore[arg-type]
+
+
+def test_errors_name_the_chunk() -> None:
+    with pytest.raises(ProtocolError, match=r"\[1\]"):
+        decode_chunks(b'[{"chunk":{"text":"a"}},{"chunk":3}]')

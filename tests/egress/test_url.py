@@ -236,3 +236,9 @@ def test_mapped_addresses_have_one_text_on_every_python() -> None:
             return "::ffff:127.0.0.1"
 
     assert _text6(Newer("::ffff:127.0.0.1")) == "::ffff:7f00:1"
+
+
+def test_every_letter_may_stand_in_a_host() -> None:
+    for letter in "ABCDEFGHIJKLMNOPQRSTUVWXYZ":
+        url = parse_url(f"https://a{letter}b.example/{letter}")
+        assert (url.host, url.path) == (f"a{letter.lower()}b.example", f"/{letter}")
