@@ -69,6 +69,9 @@ def _limits(data: Data, at: int) -> tuple[MemoryLimits, int]:
 PLAIN_BYTES: Final = 16 * 1024
 PLAIN_LOCALS: Final = 2_000
 PLAIN_WIDTH: Final = 32
+_ONE_BYTE_TYPES: Final = 0x6F
+"""From here on. `funcref` may also be written as 0x63 0x70, and who takes that for one byte reads
+on in the wrong place, where fewer locals and narrower types may stand: such a file is not plain."""
 
 
 def is_plain(data: bytes) -> bool:
@@ -119,7 +122,9 @@ def _narrow(data: bytes, at: int) -> bool:
             width, at = leb(data, at)
             if width > PLAIN_WIDTH:
                 return False
-            at += width  # one byte a value type; a wider one is a reference, refused elsewhere
+            if any(kind < _ONE_BYTE_TYPES for kind in data[at : at + width]):
+                return False
+            at += width
     return True
 
 
@@ -132,6 +137,8 @@ def _locals(data: bytes, at: int) -> int:
         for _group in range(groups):
             number, position = leb(data, position)
             total += number
+            if data[position] < _ONE_BYTE_TYPES:
+                return PLAIN_LOCALS + 1
             position += 1
         at += size
     return total
