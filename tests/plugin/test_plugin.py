@@ -9,7 +9,7 @@ import pytest
 
 from fumehood import Limits, Plugin, host_function
 from fumehood.engine.account import entered
-from fumehood.errors import Cancelled, ClosedError, Exit, UsageError
+from fumehood.errors import Cancelled, ClosedError, Exit, OutOfFuel, Timeout, UsageError
 
 WAIT = 30.0
 
@@ -111,3 +111,31 @@ def test_a_sleep_without_end_under_a_deadline_without_end() -> None:
         with pytest.raises(Cancelled):
             plugin.call("run")
         timer.join()
+
+
+POLLS = """(module (import "wasi_snapshot_preview1" "poll_oneoff"
+    (func $poll (param i32 i32 i32 i32) (result i32)))
+  (memory (export "memory") 16)
+  (func (export "busy") (loop $again
+    (drop (call $poll (i32.const 0) (i32.const 300000) (i32.const 4096) (i32.const 0)))
+    (br $again)))
+  (func (export "sleep") (i64.store (i32.const 24) (i64.const 300000000))
+    (i32.store (i32.const 16) (i32.const 1))
+    (drop (call $poll (i32.const 0) (i32.const 100) (i32.const 1) (i32.const 200)))))"""
+
+
+def test_polling_what_is_ready_is_the_guests_own_time_and_fuel() -> None:
+    with Plugin(POLLS, limits=Limits(guest_time=0.2, fuel=None, deadline=WAIT)) as plugin:
+        with pytest.raises(Timeout) as caught:
+            plugin.call("busy")
+        assert caught.value.limit == "guest_time"
+    with Plugin(POLLS, limits=Limits(fuel=409_600)) as plugin, pytest.raises(OutOfFuel):
+        plugin.call("busy")
+
+
+def test_sleeping_is_not_the_guests_own_time() -> None:
+    with Plugin(POLLS, limits=Limits(guest_time=0.2)) as plugin:
+        plugin.call("sleep")
+        assert plugin.last_receipt is not None
+        assert plugin.last_receipt.wall >= 0.3
+        assert plugin.last_receipt.guest_time < 0.2

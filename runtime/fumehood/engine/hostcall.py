@@ -218,6 +218,11 @@ class HostCall:
         """Keep the end of what the guest wrote to its standard error, as a note on a trap."""
         self._sandbox.notes = (self._sandbox.notes + text)[-NOTES_CAP:]
 
+    def waited(self, seconds: float) -> None:
+        """Keep time spent waiting out of the guest's own; the deadline counts it all the same."""
+        self._running()
+        self._sandbox.not_guest_time(seconds)
+
     def charge_bytes(self, size: int) -> None:
         """Take the fuel of `size` bytes moved by the host."""
         self.charge(size // BYTES_PER_FUEL)

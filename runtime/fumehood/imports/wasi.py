@@ -36,6 +36,8 @@ _MAX_VECTORS: Final = 1024
 _MAX_SUBSCRIPTIONS: Final = 4096
 _RANDOM_STEP: Final = 1 << 16
 _NOTE_STEP: Final = 4096
+_ITEM_FUEL: Final = 100
+"""For each vector or subscription: one call may name thousands."""
 
 _SUBSCRIPTION: Final = 48
 _EVENT: Final = 32
@@ -145,6 +147,7 @@ def _fd_write(  # noqa: PLR0917 - WASI's own parameters
         return BADF
     if count > _MAX_VECTORS:
         return INVAL
+    call.charge(count * _ITEM_FUEL)
     total = 0
     for address, size in _vectors(memory, vectors, count):
         chunk = _cut(memory, address, size)
@@ -215,6 +218,7 @@ def _poll_oneoff(  # noqa: PLR0917 - WASI's own parameters
     """
     if count == 0 or count > _MAX_SUBSCRIPTIONS:
         return INVAL
+    call.charge(count * _ITEM_FUEL)
     table = _cut(memory, subscriptions, _SUBSCRIPTION * count)
     _cut(memory, events, _EVENT * count)
     services: Services = call.services
@@ -248,7 +252,8 @@ def _poll_oneoff(  # noqa: PLR0917 - WASI's own parameters
 def _sleep(call: HostCall, seconds: float) -> None:
     """Sleep, at most until the deadline; raises Timeout or Cancelled instead of sleeping on."""
     meter = call.meter
-    end = time.monotonic() + seconds
+    began = time.monotonic()
+    end = began + seconds
     woken = threading.Event()
     remove = meter.on_cancel(woken.set)
     try:
@@ -260,6 +265,7 @@ def _sleep(call: HostCall, seconds: float) -> None:
             woken.wait(min(left, meter.remaining(), threading.TIMEOUT_MAX))
     finally:
         remove()
+        call.waited(time.monotonic() - began)
 
 
 _TYPES: Final[dict[str, tuple[str, Callable[..., int]]]] = {
@@ -311,7 +317,6 @@ _TYPES: Final[dict[str, tuple[str, Callable[..., int]]]] = {
     "sock_shutdown": ("ii", _no_such_descriptor),
 }
 _WITHOUT_RESULT: Final = {"proc_exit"}
-_SLOW: Final = {"poll_oneoff"}
 
 
 def imports(*, with_files: bool = True) -> list[HostImport]:
@@ -323,7 +328,6 @@ def imports(*, with_files: bool = True) -> list[HostImport]:
             params,
             "" if name in _WITHOUT_RESULT else "i",
             function,
-            timed=name in _SLOW,
         )
         for name, (params, function) in _TYPES.items()
         if with_files or not name.startswith(("fd_", "path_"))
