@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 import wasmtime
 
-from fumehood.engine import HostImport, native
+from fumehood.engine import HostImport, kernel, native
 from fumehood.engine import template as room
+from fumehood.limits import Limits
+from fumehood.meter import Meter
 from tests.engine.support import template
 
 
@@ -40,3 +42,32 @@ def test_a_type_lives_as_long_as_the_call_that_reads_it(monkeypatch: pytest.Monk
     native.linker_delete(linker)
     it.close()
     assert seen == [True]
+
+
+def test_a_template_that_is_forgotten_is_freed(monkeypatch: pytest.MonkeyPatch) -> None:
+    alive = {"linkers": 0, "links": 0}
+
+    def counted(name: str, key: str, step: int) -> None:
+        function = getattr(native, name)
+
+        def call(*arguments: object) -> object:
+            alive[key] += step
+            return function(*arguments)
+
+        monkeypatch.setattr(native, name, call)
+
+    gc.collect()
+    counted("linker_new", "linkers", 1)
+    counted("linker_delete", "linkers", -1)
+    counted("linker_instantiate_pre", "links", 1)
+    counted("instance_pre_delete", "links", -1)
+    for kernel_memory in (Limits().kernel_memory, 3 << 20):
+        room.kernel_pre(kernel.pages(kernel_memory))  # lives as long as the process
+        before = dict(alive)
+        made = template('(module (memory (export "memory") 1) (func (export "run")))')
+        limits = Limits(kernel_memory=kernel_memory)
+        made.instantiate(None, limits, Meter(limits))
+        assert alive != before
+        del made
+        gc.collect()
+        assert alive == before

@@ -10,6 +10,7 @@ instantiation borrows one of its own from `_linkers`.
 from __future__ import annotations
 
 import functools
+import sys
 import threading
 from collections import deque
 from collections.abc import Sequence
@@ -31,6 +32,7 @@ from fumehood.meter import Meter
 
 WASI: Final = "wasi_snapshot_preview1"
 _FILE_FUNCTIONS: Final = ("fd_", "path_")
+_COMMAND_CALLS: Final = 1_000
 _SPARE_LINKERS: Final = 8
 
 
@@ -78,6 +80,18 @@ class Template:
         self.modules = tuple(modules)
         self.main = modules[-1].module
         self.preopens = tuple(preopens)
+        sizes = [m.minimum * kernel.PAGE for n in modules for m in n.module.memories]
+        self.memories = max(1, len(sizes))
+        """Memories that the modules' limit is shared among."""
+        self.largest_minimum = max(sizes, default=0)
+        self.silent = not self.main.starts and not any(
+            name in self.main.exports for name in ("hs_init", "__wasm_call_ctors", "_initialize")
+        )
+        """Whether making a merged instance runs no guest code: then no account need be opened."""
+        # a kernel, the modules; a command among them is instantiated once a call of it
+        commands = any(named.is_command for named in modules[:-1])
+        self.instances = len(modules) + 1 + (_COMMAND_CALLS if commands else 0)
+        """Instances that one store may hold."""
         self._table: list[HostImport] = []
         self._wanted: dict[tuple[str, str], int] = {}
         self._overrides: list[int] = []
@@ -262,6 +276,11 @@ class Template:
             self._free_pre()
             while self._linkers:
                 native.linker_delete(self._linkers.popleft())
+
+    def __del__(self) -> None:
+        """For owners that are forgotten instead of closed; see `Entered.__del__`."""
+        if "_closed" in self.__dict__ and not sys.is_finalizing():  # set last: it was made
+            self.close()
 
 
 def signature(params: str, results: str) -> str:
