@@ -9,12 +9,22 @@ from typing import Any
 
 import pytest
 
-from fumehood import Exit, GuestError, Limits, OutOfMemory, PluginError, Timeout, TooMuch, Trap
+from fumehood import (
+    Exit,
+    GuestError,
+    Limits,
+    OutOfFuel,
+    OutOfMemory,
+    PluginError,
+    Timeout,
+    TooMuch,
+    Trap,
+)
 from fumehood.plugin import CompiledPlugin, Plugin
 
 pytestmark = pytest.mark.xdist_group("pdk_python")
 
-LIMITS = Limits(deadline=20, guest_time=1.5, memory=96 << 20, kernel_memory=64 << 20)
+LIMITS = Limits(fuel=None, deadline=20, guest_time=1.5, memory=96 << 20, kernel_memory=64 << 20)
 
 
 @pytest.fixture(scope="module")
@@ -101,6 +111,11 @@ def test_a_limit_or_a_trap_ends_the_instance(
     with pytest.raises(error):
         do(compiled, deed)
     assert do(compiled, "hello") == "hello"
+
+
+def test_fuel_ends_what_computes(compiled: CompiledPlugin) -> None:
+    with pytest.raises(OutOfFuel):
+        do(compiled, "regex", limits=LIMITS.replace(fuel=50_000_000))
 
 
 def test_sleeping_ends_with_the_deadline(compiled: CompiledPlugin) -> None:
