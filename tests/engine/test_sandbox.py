@@ -612,3 +612,23 @@ def test_who_is_collected_with_a_sandbox_may_still_use_it(how: str) -> None:
         gc.collect()
     assert len(said) == 20
     assert len(entered) == before
+
+
+def test_waiting_for_another_threads_call_ends_with_the_deadline() -> None:
+    inside, release = threading.Event(), threading.Event()
+
+    def hold(_call: HostCall) -> int:
+        inside.set()
+        assert release.wait(30)
+        return 0
+
+    with guest(RUN, HostImport("t", "f", "", "I", hold), head=CALLS) as g:
+        thread = threading.Thread(target=g.call, args=("run",))
+        thread.start()
+        assert inside.wait(30)
+        with pytest.raises(Timeout) as caught:
+            g.sandbox.call("run", b"", Meter(Limits(deadline=0.1)))
+        assert caught.value.receipt is not None
+        release.set()
+        thread.join(30)
+        assert not g.sandbox.dead

@@ -90,7 +90,7 @@ class Entered:
             self.wait(meter)
 
     def wait(self, meter: Meter) -> None:
-        """Take `lock`, which somebody holds; see `acquire`."""
+        """Take `lock`, which somebody holds; see `acquire`. Raises Timeout at the deadline."""
         if self._owner == _ident():
             raise meter.sign(
                 ReentryError(
@@ -98,7 +98,9 @@ class Entered:
                     hint="call it after the host function has returned",
                 )
             )
-        self.lock.acquire()
+        left = min(max(0.0, meter.deadline - _now()), threading.TIMEOUT_MAX)
+        if not self.lock.acquire(timeout=left):
+            raise meter.sign(meter.timeout())
 
     def enter(self) -> None:
         """Start the clock, the fuel and the ticker, and take SIGINT over, for one entry into the
