@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import weakref
 from collections.abc import Callable
@@ -31,4 +32,5 @@ def watch() -> Callable[[], None]:
 def reseed() -> None:
     """Seed them anew, from the host's randomness. Generators that the plugin seeded itself stay as they are."""
     for generator in _unseeded:
-        generator.seed()
+        # not `seed()`: that asks for 2,496 bytes, and a host gives 256 a call
+        generator.seed(int.from_bytes(os.urandom(32), "little"))
