@@ -23,8 +23,8 @@ _WORD: Final = 0xFFFFFFFFFFFFFFFF
 class Blocks:
     """`data` is the kernel's memory, `meta` its registers and table (kernel.wat).
 
-    `failed` makes the exception for kernel code that did not return: it runs on the guest's fuel
-    and deadline. Close it before its store is deleted.
+    `export` finds an export of the kernel; `failed` makes the exception for kernel code that did
+    not return: it runs on the guest's fuel and deadline. Close it before its store is deleted.
     """
 
     def __init__(
@@ -32,11 +32,10 @@ class Blocks:
         context: Any,
         *,
         capacity: int,
-        memory: native.Extern,
-        meta: native.Extern,
-        functions: tuple[native.Extern, native.Extern],
+        export: Callable[[bytes], native.Extern],
         failed: Callable[[native.Failure], BaseException],
     ) -> None:
+        memory, meta = export(b"memory"), export(b"meta")
         self.capacity = capacity
         self.data = native.memory_view(context, memory)
         self.size = len(self.data)
@@ -44,7 +43,8 @@ class Blocks:
         self._context = context
         self._memory = memory
         self._meta_memory = meta
-        self._alloc, self._free = (byref(native.Func(f.a, f.b)) for f in functions)
+        self._export = export
+        self._functions: dict[bytes, Any] = {}
         self._failed = failed
 
     def begin(self, size: int) -> None:
@@ -81,13 +81,17 @@ class Blocks:
 
     def alloc(self, size: int) -> int:
         """A block, or 0. Runs in the kernel, so that its rules stand in one place."""
-        return self._call(self._alloc, size)
+        return self._call(b"alloc", size)
 
     def free(self, handle: int) -> None:
         """Free a block; unknown ones are ignored."""
-        self._call(self._free, handle & _WORD)
+        self._call(b"free", handle & _WORD)
 
-    def _call(self, function: Any, argument: int) -> int:
+    def _call(self, name: bytes, argument: int) -> int:
+        function = self._functions.get(name)
+        if function is None:
+            found = self._export(name)
+            function = self._functions[name] = byref(native.Func(found.a, found.b))
         words = (c_uint64 * native.RAW_WORDS)(argument)
         trap = c_void_p()
         error = native.call(self._context, function, byref(words), 1, byref(trap))

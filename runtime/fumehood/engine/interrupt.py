@@ -34,14 +34,13 @@ _ident: Final = threading.get_ident
 class Interrupts:
     """The SIGINT of one sandbox: `pending` is what the previous handler raised."""
 
-    __slots__ = ("_note", "_old", "in_host", "pending")
+    __slots__ = ("_old", "in_host", "pending")
 
     def __init__(self) -> None:
         self.pending: BaseException | None = None
         self.in_host = False
         """True while a host function's Python code runs: there the old handler may raise."""
         self._old: Handler | None = None
-        self._note = self._on_signal
 
     def arm(self) -> bool:
         """Take SIGINT over, on the main thread; true where `disarm` must be called.
@@ -54,7 +53,7 @@ class Interrupts:
         if not callable(old):  # ignored, default, or not Python's: then nothing is raised here
             return False
         self._old = old
-        _swap(SIGINT, self._note)
+        _swap(SIGINT, self)
         return True
 
     def disarm(self) -> None:
@@ -67,7 +66,8 @@ class Interrupts:
         pending, self.pending = self.pending, None
         return pending
 
-    def _on_signal(self, signum: int, frame: Any) -> None:
+    def __call__(self, signum: int, frame: Any) -> None:
+        """The handler itself: a bound method kept here would be a cycle for the collector."""
         old = self._old
         if old is None:
             return

@@ -23,10 +23,8 @@ if TYPE_CHECKING:
     from fumehood.meter import Meter
 
 _TABLES: Final = 16
-_COMMAND_CALLS: Final = 1_000
 _KERNEL_NAME: Final = kernel.NAMESPACE.encode()
-_BESIDE: Final = (b"memory", b"meta", b"alloc", b"free")
-_MERGED: Final = (b"fh:memory", b"fh:meta", b"fh:alloc", b"fh:free")
+_MERGED: Final = b"fh:"
 _FIRST_FUEL: Final = 1_000_000
 """For wasmtime's own initialisation, before the operation's account is open."""
 
@@ -35,13 +33,12 @@ class Made(Entered):
     """A store with a kernel and the template's modules in it, initialised."""
 
     def __init__(self, template: Template, services: object, limits: Limits, meter: Meter) -> None:
-        sizes = [m.minimum * kernel.PAGE for n in template.modules for m in n.module.memories]
         # wasmtime's limiter is per memory: of several memories each gets an equal share
-        self._share = limits.memory // max(1, len(sizes))
-        if sizes and max(sizes) > self._share:
+        self._share = limits.memory // template.memories
+        if template.largest_minimum > self._share:
             raise meter.sign(
                 OutOfMemory(
-                    f"a module needs {max(sizes)} bytes of memory from the start, "
+                    f"a module needs {template.largest_minimum} bytes of memory from the start, "
                     f"{self._share} are allowed",
                     hint="raise limits.memory",
                 )
@@ -58,13 +55,16 @@ class Made(Entered):
         self.blocks: Blocks | None = None
         try:
             merged = self._make_store()
-            self.enter()
-            try:
-                self._instantiate(merged)
-                self._initialise()
-            finally:
-                self.leave()
-            self.check_account()
+            if merged and template.silent:
+                self._know_own_memory()
+            else:
+                self.enter()
+                try:
+                    self._instantiate(merged)
+                    self._initialise()
+                finally:
+                    self.leave()
+                self.check_account()
         except BaseException as problem:
             pending = self.interrupts.take()
             if isinstance(problem, Error):
@@ -84,6 +84,7 @@ class Made(Entered):
         native.set_fuel(self.context, self._fuel)
         pages = kernel.pages(self.limits.kernel_memory)
         pre = self._template.merged_pre(pages)
+        first = -1
         if pre is None:
             # the kernel's size is no matter of the guest's limit
             size = (pages + pages // 2 + 1) * kernel.PAGE
@@ -93,30 +94,25 @@ class Made(Entered):
             self._pre_instantiate(kernel_pre(pages))
         else:
             # no guest code runs before the guest's own limit is set: its start is an export here
-            self._limit(max(self._share, pages * kernel.PAGE))
+            first = max(self._share, pages * kernel.PAGE)
+            self._limit(first)
             self._pre_instantiate(pre)
             self._guest = self._kernel
-        self._limit(self._share)
+        if first != self._share:
+            self._limit(self._share)
         self._give_folders()
-        memory, meta, alloc, free = (
-            self._kernel_export(name) for name in (_BESIDE if pre is None else _MERGED)
-        )
+        prefix = b"" if pre is None else _MERGED
         self.blocks = Blocks(
             self.context,
             capacity=min(self.limits.kernel_memory, pages * kernel.PAGE),
-            memory=memory,
-            meta=meta,
-            functions=(alloc, free),
+            export=lambda name: self._kernel_export(prefix + name),
             failed=self._kernel_failed,
         )
         return pre is not None
 
     def _limit(self, memory: int) -> None:
         """Tell wasmtime the store's limits, `memory` bytes for each memory that grows."""
-        modules = self._template.modules
-        # a command among the modules is instantiated once a call of it
-        commands = any(n.is_command for n in modules[:-1])
-        instances = len(modules) + 1 + (_COMMAND_CALLS if commands else 0)
+        instances = self._template.instances
         native.store_limiter(
             self.store,
             memory,
@@ -173,10 +169,9 @@ class Made(Entered):
         assert self.blocks is not None
         self.blocks.begin(0)
         if merged:
-            self._know_memory(self._guest)
-            start = self._export(self._guest, b"fh:start")
-            if start is not None:
-                self._run(start, 0, "the start function")
+            self._know_own_memory()
+            if template.main.starts:
+                self._run(self._export(self._guest, b"fh:start"), 0, "the start function")
             return
         linker = template.borrow()
         try:
@@ -202,6 +197,10 @@ class Made(Entered):
                     self._define(linker, name, instance)
         finally:
             template.give_back(linker)
+
+    def _know_own_memory(self) -> None:
+        if "memory" in self._template.main.exports:
+            self._know_memory(self._guest)
 
     def _know_memory(self, instance: Any) -> None:
         memory = self._export(instance, b"memory")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import functools
 import hashlib
 
-from fumehood.engine import kernel, native
+from fumehood.engine import kernel
 from fumehood.engine.machine import machine, wrap_module
-from fumehood.engine.merge import META, merge
+from fumehood.engine.merge import merge
 from fumehood.engine.wasmcode import UnusualError
 from fumehood.errors import LoadError
 
@@ -27,7 +27,7 @@ class Merging:
 
     def compile_guest(self, wasm: bytes) -> int:
         """Validate the guest alone, link it, compile; the caller owns the module. A guest that
-        cannot be linked is compiled as it is: `is_merged` tells."""
+        cannot be linked is compiled as it is: its exports tell."""
         engine = machine()
         engine.validate(wasm)
         try:
@@ -51,8 +51,3 @@ class Merging:
 def merging(pages: int) -> Merging:
     """The translator for one size of kernel."""
     return Merging(pages)
-
-
-def is_merged(module: int) -> bool:
-    """Whether compiled code holds a kernel: it then exports the kernel's memories."""
-    return META in native.export_names(module)

@@ -16,8 +16,8 @@ from fumehood.engine.cache import ModuleCache, default_cache
 from fumehood.engine.compiler import compile_in_child, plain
 from fumehood.engine.declared import ExportInfo, ImportInfo, declarations
 from fumehood.engine.machine import Machine, Translator, machine
-from fumehood.engine.merge import RESERVED
-from fumehood.engine.merging import Merging, is_merged, merging
+from fumehood.engine.merge import META, RESERVED, START
+from fumehood.engine.merging import Merging, merging
 from fumehood.engine.wasmfile import MemoryLimits, is_component, is_wat, memories
 from fumehood.errors import HostError, LoadError
 from fumehood.limits import Limits
@@ -46,7 +46,10 @@ class CompiledModule:
         # a guest with such names of its own was not merged: it must not pass off its memories as
         # the kernel's
         reserved = any(name.startswith(RESERVED) for name in self.exports)
-        self.merged = MERGED_PAGES if not reserved and is_merged(address) else None
+        names = () if reserved else native.export_names(address)
+        self.merged = MERGED_PAGES if META in names else None
+        self.starts = START in names
+        """Whether merged code has a start function for the host to run."""
         self._binary = binary
         self._alone: int | None = None
         self._lock = threading.Lock()

@@ -168,6 +168,7 @@ class Sandbox(Made):
         """Give up what looks into the store."""
         self._functions.clear()
         self.host_call.release_views()
+        del self.host_call  # it knows this sandbox: without it nothing waits for the collector
         super().release()
 
     # -- host functions -------------------------------------------------------------------

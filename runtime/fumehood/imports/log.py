@@ -7,6 +7,7 @@ a terminal or a log viewer could take for structure are escaped, so that no line
 
 from __future__ import annotations
 
+import functools
 import logging
 import re
 from typing import TYPE_CHECKING, Final
@@ -39,8 +40,11 @@ def escape(text: str) -> str:
     return _UNSAFE.sub(lambda m: m[0].encode("unicode_escape").decode("ascii"), text)
 
 
-def _child(name: str) -> str:
-    return re.sub(r"[^A-Za-z0-9_-]", "_", name)[:64] or "plugin"
+@functools.lru_cache(maxsize=256)
+def _logger(name: str) -> logging.Logger:
+    """The logger of a plugin; looking it up anew costs as much as a tenth of an instance."""
+    child = re.sub(r"[^A-Za-z0-9_-]", "_", name)[:64] or "plugin"
+    return logging.getLogger(f"fumehood.plugin.{child}")
 
 
 class PluginLog:
@@ -50,7 +54,7 @@ class PluginLog:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.logger = logging.getLogger(f"fumehood.plugin.{_child(name)}")
+        self.logger = _logger(name)
 
     def write(self, meter: Meter, level: int, data: bytes, target: str | None = None) -> None:
         """Log one message of `data` bytes (UTF-8, or an error line that says it is not)."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from fumehood.imports.log import PluginLog
 from fumehood.imports.vars import VarStore
-from fumehood.limits import Limits
+from fumehood.limits import DEFAULT_LIMITS
 
 if TYPE_CHECKING:
     from fumehood.egress.client import Client, ResponseStream
@@ -29,7 +29,7 @@ class Services:
 
     name: str = "plugin"
     config: Mapping[str, str] = field(default_factory=dict)
-    vars: VarStore = field(default_factory=lambda: VarStore(Limits().var_bytes))
+    vars: VarStore = field(default_factory=lambda: VarStore(DEFAULT_LIMITS.var_bytes))
     log: PluginLog = field(default_factory=lambda: PluginLog("plugin"))
     client: Client | None = None
     grant: Grant | None = None

@@ -11,7 +11,7 @@ from fumehood.egress.policy import Grant
 from fumehood.engine import ExportInfo, ImportInfo
 from fumehood.errors import ClosedError, UsageError
 from fumehood.imports import PluginLog, Services, VarStore
-from fumehood.limits import Limits, Receipt
+from fumehood.limits import DEFAULT_LIMITS, Limits, Receipt
 from fumehood.meter import Meter
 from fumehood.plugin.compiled import CompiledPlugin
 from fumehood.plugin.functions import HostFunction
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from fumehood.egress.client import Client
 
 PAGE: Final = 65536
+_NO_MANIFEST: Final = Manifest(modules=())
+_NO_HOSTS: Final = Grant.extism(())
 REDIRECTS: Final = 10
 """Redirects that `http_request` follows, each decided and dialled anew (extism-abi.md §3.5)."""
 _LONGEST: Final = 1e8
@@ -64,7 +66,7 @@ class Plugin:
         """Of the calls that have begun; all but one wait for their turn."""
         self._closed = False
         if isinstance(source, CompiledPlugin):
-            manifest = Manifest(modules=())
+            manifest = _NO_MANIFEST
             self._compiled, self._owns = source, False
             self.name = name or source.name
         else:
@@ -82,7 +84,7 @@ class Plugin:
             )
         self.sha256 = self._compiled.sha256
         """Of the main module, in hex."""
-        self.limits = effective_limits(manifest, limits or Limits())
+        self.limits = effective_limits(manifest, limits or DEFAULT_LIMITS)
         hosts = [*(manifest.allowed_hosts or ()), *allowed_hosts]
         self._services = Services(
             name=self.name,
@@ -91,7 +93,7 @@ class Plugin:
             log=log or PluginLog(self.name),
             response_headers=response_headers,
             client=self._http() if hosts else None,
-            grant=Grant.extism(hosts),
+            grant=Grant.extism(hosts) if hosts else _NO_HOSTS,
             follow=REDIRECTS,
         )
         self._instance = self._compiled.instance(self._services, self.limits, renew=True)
@@ -230,7 +232,7 @@ def merged_config(base: Mapping[str, str], over: Mapping[str, str | None] | None
 def effective_limits(manifest: Manifest, limits: Limits | None) -> Limits:
     """The limits of a plugin. A manifest only ever lowers `limits`; where there are none (the
     Extism face, whose callers write manifests to set them) its words replace the defaults."""
-    base = limits or Limits()
+    base = limits or DEFAULT_LIMITS
     said: dict[str, float | int] = {}
     if manifest.timeout_ms is not None:
         said["deadline"] = min(manifest.timeout_ms / 1000, _LONGEST)
@@ -241,5 +243,7 @@ def effective_limits(manifest: Manifest, limits: Limits | None) -> Limits:
         said["response_bytes"] = min(memory.max_http_response_bytes, _MOST)
     if memory.max_var_bytes is not None:
         said["var_bytes"] = min(memory.max_var_bytes, _MOST)
+    if not said:
+        return base
     wanted = base.replace(**said)
     return wanted if limits is None else wanted.clamp(limits)
