@@ -139,3 +139,8 @@ def test_sleeping_is_not_the_guests_own_time() -> None:
         assert plugin.last_receipt is not None
         assert plugin.last_receipt.wall >= 0.3
         assert plugin.last_receipt.guest_time < 0.2
+
+
+def test_one_text_is_no_list_of_hosts() -> None:
+    with pytest.raises(UsageError, match="list of texts"):
+        Plugin("(module)", allowed_hosts="*.example.com")

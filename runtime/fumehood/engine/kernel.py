@@ -18,6 +18,8 @@ FIRST: Final = 80
 TABLE: Final = 80
 """Offset of the block table in the metadata memory."""
 FREED: Final = 1 << 31
+MOST: Final = FREED - 1
+"""Bytes of blocks at most: the bit above marks a length as freed."""
 
 REGISTERS: Final = Struct("<10Q")
 """in_off in_len out_off out_len error bump blocks capacity input_u64_limit refused."""

@@ -104,7 +104,7 @@ class Made(Entered):
         prefix = b"" if pre is None else _MERGED
         self.blocks = Blocks(
             self.context,
-            capacity=min(self.limits.kernel_memory, pages * kernel.PAGE),
+            capacity=min(self.limits.kernel_memory, pages * kernel.PAGE, kernel.MOST),
             export=lambda name: self._kernel_export(prefix + name),
             failed=self._kernel_failed,
         )

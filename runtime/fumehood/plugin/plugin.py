@@ -85,6 +85,8 @@ class Plugin:
         self.sha256 = self._compiled.sha256
         """Of the main module, in hex."""
         self.limits = effective_limits(manifest, limits or DEFAULT_LIMITS)
+        if isinstance(allowed_hosts, str):  # its characters would be patterns, "*" among them
+            raise UsageError("allowed_hosts must be a list of texts, not one text")
         hosts = [*(manifest.allowed_hosts or ()), *allowed_hosts]
         self._services = Services(
             name=self.name,
