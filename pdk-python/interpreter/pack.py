@@ -7,6 +7,7 @@ pack.py WORK --check     compare instead: where the patch revision is the record
 import argparse
 import hashlib
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -24,6 +25,14 @@ def main() -> int:
     out: Path = options.work / "out"
     if not options.check:
         record = interpreter.pack(out)
+        # whoever hands on the interpreter, in this package or in a plugin, hands on these
+        licenses = {
+            "LICENSE.python": "src/LICENSE",
+            "LICENSE.parts.rst": "src/Doc/license.rst",
+            "LICENSE.zlib": "zlib/LICENSE",
+        }
+        for name, source in licenses.items():
+            shutil.copyfile(options.work / source, Path(interpreter.__file__).parent / name)
         for name, facts in record["files"].items():
             print(f"{name}: {facts['size']} bytes, {facts['packed']} packed, sha256 {facts['sha256']}")
         return 0

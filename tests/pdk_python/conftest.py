@@ -20,6 +20,7 @@ SOURCES: Final = {
     "google": PROVIDERS / "google" / "google.py",
     "hostile": PLUGINS / "hostile.py",
     "packaged": PLUGINS / "packaged.py",
+    "speaking": PLUGINS / "speaking.py",
 }
 INTERPRETER: Final = os.environ.get("FUMEHOOD_INTERPRETER")
 """A folder that pdk-python/interpreter/build made, instead of the packaged interpreter."""

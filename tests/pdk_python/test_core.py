@@ -12,7 +12,7 @@ import pytest
 
 from fumehood import Provider, ProviderError
 from fumehood.abi.tools import Tool
-from fumehood.plugin import CompiledPlugin, Plugin
+from fumehood.plugin import CompiledPlugin
 from fumehood.testing.stub import Reply, StubServer
 
 pytestmark = pytest.mark.xdist_group("pdk_python")
@@ -157,11 +157,24 @@ def test_querymt_would_load_it(built: Callable[[str], Path]) -> None:
         assert "_initialize" not in compiled.exports
 
 
-def test_log_lines_reach_the_host(
-    built: Callable[[str], Path], caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level("DEBUG", logger="fumehood")
-    with Plugin(built("packaged")) as plugin:
-        plugin.call("init_logging", b"4")
-        plugin.call("from_config", b'{"model": "m"}')
-    assert plugin.last_receipt is not None
+def test_speech_goes_through_the_hosts_http(built: Callable[[str], Path], stub: StubServer) -> None:
+    config = {"base_url": stub.url}
+    with CompiledPlugin.load(built("speaking")) as compiled:
+        imports = {(item.module, item.name) for item in compiled.imports}
+        assert ("extism:host/user", "qmt_http_request") in imports
+    stub.behave(
+        Reply(200, (("content-type", "application/json"),), '{"text": "hällo"}'.encode()),
+        Reply(200, (("content-type", "audio/wav"),), b"RIFF\xff\x00"),
+        Reply(503, (), b"busy"),
+    )
+    with Provider.open(built("speaking"), config=config) as opened:
+        assert opened.transcribe(b"\x00\xffsound").text == "hällo"
+        assert stub.requests[-1].body == b"\x00\xffsound"
+        spoken = opened.speech("hi", voice="alloy", speed=1.5)
+        assert (spoken.audio, spoken.mime_type) == (b"RIFF\xff\x00", "audio/wav")
+        assert stub.requests[-1].json == {"text": "hi", "voice": "alloy", "speed": 1.5}
+        with pytest.raises(ProviderError, match="busy") as caught:
+            opened.speech("hi", voice="alloy")
+        assert caught.value.kind == "http_status"
+        with pytest.raises(ProviderError, match="choose a voice"):
+            opened.speech("hi")

@@ -123,6 +123,14 @@ def test_sleeping_ends_with_the_deadline(compiled: CompiledPlugin) -> None:
         do(compiled, "sleep", limits=LIMITS.replace(deadline=1.0))
 
 
+def test_log_lines_reach_the_host(
+    compiled: CompiledPlugin, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG", logger="fumehood")
+    do(compiled, "log")
+    assert any("mine: a line of mine" in record.getMessage() for record in caplog.records)
+
+
 def test_nothing_of_the_machine_is_seen(compiled: CompiledPlugin) -> None:
     assert do(compiled, "environment") == {}
     assert do(compiled, "arguments") in ([], [""])

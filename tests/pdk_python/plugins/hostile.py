@@ -4,6 +4,7 @@ The request is the user's text.
 """
 
 import contextlib
+import logging
 import os
 import random
 import secrets
@@ -139,6 +140,7 @@ def _broken_stream():
 
 DEEDS = {
     "hello": lambda: "hello",
+    "log": lambda: logging.getLogger("mine").warning("a line of %s", "mine"),
     "exit": lambda: sys.exit(3),
     "os-exit": lambda: os._exit(4),
     "abort": os.abort,
