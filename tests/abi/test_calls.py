@@ -112,3 +112,9 @@ def test_counts_have_their_range() -> None:
     for wrong in (2**32, -1):
         with pytest.raises(ProtocolError, match="max_tokens"):
             calls.decode_complete_input((text % wrong).encode())
+
+
+def test_numbers_may_be_whole_and_nought() -> None:
+    data = b'{"cfg":{},"req":{"prompt":"p","max_tokens":0,"temperature":1}}'
+    request = calls.decode_complete_input(data)[1]
+    assert (request.max_tokens, request.temperature) == (0, 1)

@@ -378,3 +378,13 @@ def test_the_repr_of_a_request_shows_no_query() -> None:
     request = http.HTTPRequest("GET", "https://h/p?secret=1?secret=2", (), b"")
     assert "https://h/p" in repr(request)
     assert "secret" not in repr(request)
+
+
+def test_the_range_of_a_status() -> None:
+    for status in (100, 999):
+        assert http.decode_response(
+            http.encode_response(http.HTTPResponse(status, (), b""))
+        ).status == status  # fmt: skip
+    for status in (99, 1000):
+        with pytest.raises(UsageError, match="not from 100 to 999"):
+            http.encode_response(http.HTTPResponse(status, (), b""))

@@ -134,3 +134,14 @@ def test_log_levels(level: int, severity: str) -> None:
 def test_log_records_refused(data: bytes) -> None:
     with pytest.raises(ProtocolError):
         outputs.decode_log_record(data)
+
+
+def test_ids_and_codes_have_their_range() -> None:
+    ok = '{"status":"ok","stream_id":%d}'
+    assert outputs.decode_stream_open((ok % (2**63 - 1)).encode()).stream_id == 2**63 - 1
+    with pytest.raises(ProtocolError, match="stream_id"):
+        outputs.decode_stream_open((ok % 2**63).encode())
+    error = '{"status":"error","plugin_error":"e","error_code":%d}'
+    assert outputs.decode_stream_open((error % (2**31 - 1)).encode()).error_code == 2**31 - 1
+    with pytest.raises(ProtocolError, match="error_code"):
+        outputs.decode_stream_open((error % 2**31).encode())

@@ -30,7 +30,7 @@ from fumehood.abi import (
 )
 from fumehood.abi.blocks import ToolUse
 from fumehood.abi.messages import Message, Tool
-from fumehood.abi.messages_gen_a import encode_messages_gen_a
+from fumehood.abi.messages_gen_a import decode_messages_gen_a, encode_messages_gen_a
 from fumehood.errors import Error
 from tests.abi.test_examples import EXAMPLES, Trip, trip, trip_value
 
@@ -111,6 +111,21 @@ def nested() -> list[Any]:
 NAN: Final = float("nan")
 REPLY: Final = http.HTTPResponse(200, (), b"")
 REQUEST: Final = http.HTTPRequest("GET", "https://h/", (), b"")
+# decoders of bare values, and those that name their document themselves
+BARE: Final[dict[str, Callable[[bytes], object]]] = {
+    "raw": lambda data: outputs.decode_raw(data, "it"),
+    "optional raw": lambda data: outputs.decode_optional_raw(data, "it"),
+    "schema": outputs.decode_schema,
+    "flag": lambda data: outputs.decode_flag(data, "it"),
+    "id": lambda data: outputs.decode_id(data, "it"),
+    "tools": lambda data: tools.decode_tools(jsonwire.decode(data, "it")),
+    "usage": lambda data: replies.decode_usage(jsonwire.decode(data, "it")),
+    "messages of generation A": lambda data: decode_messages_gen_a(jsonwire.decode(data, "it")),
+}
+ODD: Final = [
+    b"", b"{", b"\xff", b"7", b"null", b"[]", b"[3]", b'"x"', b"{}", b"9223372036854775808",
+    b'{"input_tokens":1,"prompt_tokens":2}', b'[{"type":"odd","function":{}}]',
+]  # fmt: skip
 # callers' mistakes: what is tried, and who is to be told what
 MISTAKES: Final[dict[str, Callable[[], object]]] = {
     "image without a type": lambda: messages.image(b"x"),
@@ -215,6 +230,8 @@ def wording(go: Trip, text: str) -> dict[str, dict[str, str]]:
     """What each change is told, by place; changes that are taken are left out."""
     document = json.loads(text)
     said: dict[str, dict[str, str]] = {}
+    broken = {"cut": outcome(go, text.encode()[:-1]), "no UTF-8": outcome(go, b"\xff")}
+    said["(no JSON)"] = {name: message for name, message in broken.items() if message is not None}
     for path in places(document):
         seen = {name: outcome(go, changed(document, path, new)) for name, new in CHANGES.items()}
         if path and isinstance(path[-1], str):
@@ -234,6 +251,19 @@ def told(mistake: Callable[[], object]) -> list[str | None]:
     return []
 
 
+def bare(decode: Callable[[bytes], object]) -> dict[str, list[str | None]]:
+    """What each odd document is told."""
+    return {
+        odd.decode("latin-1"): told(lambda odd=odd: decode(odd))  # type: ignore[misc]
+        for odd in ODD
+    }
+
+
+@pytest.mark.parametrize("name", BARE)
+def test_bare_values(name: str) -> None:
+    assert bare(BARE[name]) == json.loads(RECORD.read_text())["bare"][name]
+
+
 @pytest.mark.parametrize("name", MISTAKES)
 def test_mistakes(name: str) -> None:
     assert told(MISTAKES[name]) == json.loads(RECORD.read_text())["mistakes"][name]
@@ -250,5 +280,6 @@ def test_wording(name: str, go: Trip, text: str) -> None:
 
 if __name__ == "__main__":
     record: dict[str, Any] = {name: wording(go, text) for name, go, text in ALL}
+    record["bare"] = {name: bare(decode) for name, decode in BARE.items()}
     record["mistakes"] = {name: told(mistake) for name, mistake in MISTAKES.items()}
     RECORD.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n")

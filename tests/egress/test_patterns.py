@@ -205,3 +205,13 @@ def test_every_field_of_a_pattern() -> None:
 )  # fmt: skip
 def test_prefixes(prefix: str, path: str, opens: bool) -> None:
     assert provider_pattern(prefix).opens(path) is opens
+
+
+def test_classes_of_globs_have_their_edges() -> None:
+    assert glob_matches("[a-a]x", "ax")
+    assert glob_matches("[abc]", "b")
+    assert not glob_matches("[ab]", "X")
+    assert not glob_matches("[acx]", "XX")
+    label = provider_pattern("*.x", operator=False)
+    assert label.operator is False
+    assert not label.names(".x", None)

@@ -400,3 +400,8 @@ def test_a_manifests_grant_opens_all_ports_and_the_private_networks_given() -> N
     assert grant.ports is None
     assert [str(net) for net in grant.private] == ["10.0.0.0/8"]
     assert Grant.extism(None) == Grant((), None, ())
+
+
+def test_only_blanks_are_taken_off_a_value() -> None:
+    kept = clean_headers([("a", " \tXvX\t ")], parse_url("https://h/"), 0)
+    assert kept == (("a", "XvX"),)
