@@ -1,1 +1,1 @@
-"""Call overhead side by side with a peer: `make bench`."""
+"""Call overhead side by side with a peer, providers in Rust and in Python: `make bench`."""

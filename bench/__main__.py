@@ -1,4 +1,4 @@
-"""`make bench`: one table on screen, bench/results.json and bench/RESULTS.md."""
+"""`make bench`: two tables on screen, bench/results.json and bench/RESULTS.md."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
-from bench import report
+from bench import providers, report
 from bench.rows import ROWS
 from bench.run import ROOT, WARM_UP, run
 
@@ -31,6 +32,10 @@ def _guest() -> Path:
     return HERE / "guests" / "echo.wat"
 
 
+def _page(results: dict[str, Any]) -> str:
+    return "\n".join([report.page(results), *providers.section(results["providers"]), ""])
+
+
 def main() -> None:
     """See the module."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
@@ -47,10 +52,17 @@ def main() -> None:
     for row, measured in run(ROWS, guest, rounds=rounds, cold_rounds=cold_rounds, slice_s=slice_s):
         rows.append(report.entry(row, measured))
         print(report.line(report.cells(rows[-1])), flush=True)
-    results = {"machine": report.facts(guest), "warm_up": WARM_UP, "rows": rows}
+    machine = report.facts(guest)
+    second = providers.measure(
+        quick=options.quick,
+        rounds=rounds,
+        cold_rounds=1 if options.quick else cold_rounds,
+        slice_s=slice_s,
+    )
+    results = {"machine": machine, "warm_up": WARM_UP, "rows": rows, "providers": second}
     options.out.mkdir(parents=True, exist_ok=True)
     Path(options.out, "results.json").write_text(json.dumps(results, indent=1) + "\n")
-    Path(options.out, "RESULTS.md").write_text(report.page(results))
+    Path(options.out, "RESULTS.md").write_text(_page(results))
     print(f"\nwritten: {options.out / 'results.json'}, {options.out / 'RESULTS.md'}")
 
 

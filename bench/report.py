@@ -25,8 +25,9 @@ CLOCKS: Final = ("wall", "cpu")
 
 
 def summary(samples: list[float]) -> dict[str, float]:
-    """Median and quartiles, in seconds."""
-    low, middle, high = statistics.quantiles(samples, n=4, method="inclusive")
+    """Median and quartiles, in seconds; of one sample, that one."""
+    several = samples if len(samples) > 1 else samples * 2
+    low, middle, high = statistics.quantiles(several, n=4, method="inclusive")
     return {"median": middle, "q1": low, "q3": high, "min": min(samples), "max": max(samples)}
 
 
@@ -91,7 +92,7 @@ def seconds(value: float) -> str:
     return f"{value / 1e-9:.3g} ns"
 
 
-def _cell(side: dict[str, float]) -> str:
+def cell(side: dict[str, float]) -> str:
     return f"{seconds(side['median'])} [{seconds(side['q1'])} – {seconds(side['q3'])}]"
 
 
@@ -102,7 +103,7 @@ def cells(row: dict[str, Any]) -> tuple[str, ...]:
     """One line of the table."""
     sides, ratio = row["seconds"]["wall"], row["ratio"]
     ratios = (f"{ratio[clock]:.2f}×" for clock in CLOCKS)
-    return row["row"], _cell(sides["fumehood"]), _cell(sides["extism"]), *ratios
+    return row["row"], cell(sides["fumehood"]), cell(sides["extism"]), *ratios
 
 
 def line(columns: tuple[str, ...]) -> str:

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -20,7 +20,7 @@ WARM_UP: Final = 3
 """Samples of a kept process that are measured and thrown away, before each row."""
 
 
-def _environment(home: Path) -> dict[str, str]:
+def environment(home: Path) -> dict[str, str]:
     """The child's: every cache, of either side, lies in `home` and nowhere else."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith("FUMEHOOD")}
     config = home / "extism-cache.toml"
@@ -38,12 +38,12 @@ Sample = dict[str, float]
 """Seconds of one call: `wall`, and `cpu` for processor time."""
 
 
-def _once(side: str, guest: Path, home: Path, *more: str) -> Sample:
+def once(command: list[str], home: Path) -> Sample:
     """What a process of its own measured."""
     done = subprocess.run(
-        _command(side, guest, *more),
+        command,
         cwd=ROOT,
-        env=_environment(home),
+        env=environment(home),
         stdout=subprocess.PIPE,
         check=True,
     )
@@ -51,24 +51,24 @@ def _once(side: str, guest: Path, home: Path, *more: str) -> Sample:
     return sample
 
 
-class _Worker:
+class Worker:
     """A child that keeps its side loaded."""
 
-    def __init__(self, side: str, guest: Path, home: Path) -> None:
+    def __init__(self, command: list[str], home: Path) -> None:
         self._process = subprocess.Popen(
-            _command(side, guest),
+            command,
             cwd=ROOT,
-            env=_environment(home),
+            env=environment(home),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
         )
 
-    def ask(self, row: Row, times: int) -> Sample:
+    def ask(self, work: str, times: int, size: int = 0) -> Sample:
         """One sample: the mean over `times` calls."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        request = {"work": row.work, "size": row.size, "times": times}
+        request = {"work": work, "size": size, "times": times}
         self._process.stdin.write(json.dumps(request) + "\n")
         self._process.stdin.flush()
         line = self._process.stdout.readline()
@@ -83,38 +83,41 @@ class _Worker:
 
 
 @contextmanager
-def _workers(guest: Path) -> Iterator[dict[str, _Worker]]:
+def _workers(guest: Path) -> Iterator[dict[str, Worker]]:
     """One worker a side, each with a home of its own."""
     with tempfile.TemporaryDirectory() as folder:
-        workers: dict[str, _Worker] = {}
+        workers: dict[str, Worker] = {}
         try:
             for side in SIDES:
                 home = Path(folder, side)
                 home.mkdir()
-                workers[side] = _Worker(side, guest, home)
+                workers[side] = Worker(_command(side, guest), home)
             yield workers
         finally:
             for worker in workers.values():
                 worker.close()
 
 
-def _order(turn: int) -> list[str]:
-    """Who goes first changes every turn, so that a drift of the machine hits both alike."""
-    return list(SIDES) if turn % 2 == 0 else list(reversed(SIDES))
+def order(turn: int, sides: Iterable[str] = SIDES) -> list[str]:
+    """Who goes first changes every turn, so that a drift of the machine hits all alike."""
+    forward = list(sides)
+    return forward if turn % 2 == 0 else forward[::-1]
 
 
-def _warm(row: Row, workers: dict[str, _Worker], rounds: int, slice_s: float) -> dict[str, Any]:
+def warm(
+    work: str, workers: Mapping[str, Worker], rounds: int, slice_s: float, size: int = 0
+) -> dict[str, Any]:
     """Samples of rows with kept processes; each sample repeats the call for about `slice_s`."""
     times = {}
     for side, worker in workers.items():
-        estimate = min(worker.ask(row, 3)["wall"] for _ in range(WARM_UP))
+        estimate = min(worker.ask(work, 3, size)["wall"] for _ in range(WARM_UP))
         times[side] = max(3, int(slice_s / estimate))
         for _ in range(WARM_UP):
-            worker.ask(row, times[side])
-    samples: dict[str, list[Sample]] = {side: [] for side in SIDES}
+            worker.ask(work, times[side], size)
+    samples: dict[str, list[Sample]] = {side: [] for side in workers}
     for turn in range(rounds):
-        for side in _order(turn):
-            samples[side].append(workers[side].ask(row, times[side]))
+        for side in order(turn, workers):
+            samples[side].append(workers[side].ask(work, times[side], size))
     return {"samples": samples, "calls_per_sample": times}
 
 
@@ -123,11 +126,11 @@ def _cold(row: Row, guest: Path, rounds: int) -> dict[str, Any]:
     what = ["--import"] if row.work == "import" else ["--cold", str(row.size)]
     samples: dict[str, list[Sample]] = {side: [] for side in SIDES}
     for turn in range(rounds):
-        for side in _order(turn):
+        for side in order(turn):
             with tempfile.TemporaryDirectory() as home:
                 if row.cached or row.work == "import":  # fills the cache; also reads the files once
-                    _once(side, guest, Path(home), *what)
-                samples[side].append(_once(side, guest, Path(home), *what))
+                    once(_command(side, guest, *what), Path(home))
+                samples[side].append(once(_command(side, guest, *what), Path(home)))
     return {"samples": samples, "calls_per_sample": dict.fromkeys(SIDES, 1)}
 
 
@@ -138,7 +141,7 @@ def run(
     with _workers(guest) as workers:
         for row in rows:
             if row.work in {"call", "fresh"}:
-                yield row, _warm(row, workers, rounds, slice_s)
+                yield row, warm(row.work, workers, rounds, slice_s, row.size)
     for row in rows:
         if row.work in {"cold", "import"}:
             yield row, _cold(row, guest, cold_rounds)

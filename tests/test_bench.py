@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from bench import report
+from bench import provider_sides, providers, report
 from bench.rows import ROWS, payload
-from bench.run import _order
+from bench.run import order
 from bench.sides import SIDES
 from tests.toolchains import ROOT
 
@@ -38,16 +38,51 @@ def test_a_quick_run_fills_every_row(tmp_path: Path) -> None:
             assert row["ratio"][clock] == pytest.approx(ratio)
         assert row["row"] in done.stdout
     assert results["machine"]["guest"] == "echo.wat"
-    assert "| small call" in (tmp_path / "RESULTS.md").read_text()
+    page = (tmp_path / "RESULTS.md").read_text()
+    assert "| small call" in page
+
+    second = results["providers"]
+    assert [row["row"] for row in second["rows"]] == list(providers.ROWS)
+    build, size, *timed = second["rows"]
+    assert build["seconds"]["wall"] == {}  # a quick run builds nothing, and says so
+    assert {"rust: build time", "in-process: build time"} <= set(second["absent"])
+    here = {side for side in provider_sides.SIDES if side not in second["absent"]}
+    assert {"rust", "in-process"} <= here  # the others where they were built before
+    assert set(size["bytes"]) == here
+    for row in timed:
+        for clock, sides in row["seconds"].items():
+            assert set(sides) == here
+            assert all(0 < side["min"] <= side["median"] <= side["max"] for side in sides.values())
+            assert (clock in row["ratio"]) == ("core" in here)
+        assert f"| {row['row']} |" in page
+    for told in providers.absences(second["absent"]):
+        assert told in done.stdout
+        assert told in page
 
 
 def test_the_first_side_changes_every_turn() -> None:
-    assert _order(0) == list(reversed(_order(1))) == _order(2)
+    assert order(0) == list(reversed(order(1))) == order(2)
+
+
+def test_who_is_absent_is_a_dash_with_a_reason() -> None:
+    sample = {"wall": 0.5, "cpu": 0.25}
+    row = providers._row("load from cache", {"rust": [sample], "in-process": [sample] * 2})
+    assert providers.cells(row) == ("load from cache", "500 ms", "—", "—", "500 ms", "—", "—")
+    row = providers._row("load from cache", {"core": [sample], "in-process": [sample]})
+    assert providers.cells(row)[-2:] == ("1.00×", "1.00×")
+    told = providers.absences({"component": "no tool", "rust: build time": "no cargo"})
+    assert told == ["Python component: no tool", "Rust (bundled), build time: no cargo"]
+
+
+def test_sides_that_answer_differently_are_no_comparison() -> None:
+    with pytest.raises(RuntimeError, match="core answers"):
+        providers._alike({"rust": "a", "core": "b"})
 
 
 def test_median_and_quartiles() -> None:
     summary = report.summary([5.0, 1.0, 3.0, 2.0, 4.0])
     assert summary == {"median": 3.0, "q1": 2.0, "q3": 4.0, "min": 1.0, "max": 5.0}
+    assert set(report.summary([2.0]).values()) == {2.0}
 
 
 @pytest.mark.parametrize(
