@@ -217,12 +217,9 @@ def test_the_depth_of_a_prefix() -> None:
 
 @pytest.mark.parametrize("wrap", [lambda value: [value], lambda value: {"k": value}])
 def test_the_depth_of_what_is_sent(wrap: Callable[[Any], Any]) -> None:
-    value: Any = 1
+    value = wrap(1)
     for _ in range(jsonwire.MAX_DEPTH - 1):
         value = wrap(value)
     assert jsonwire.checked(value, "it") is value
-    assert jsonwire.checked(wrap([]), "it")
-    for _ in range(2):
-        value = wrap(value)
     with pytest.raises(UsageError, match=f"nested deeper than {jsonwire.MAX_DEPTH}"):
-        jsonwire.checked(value, "it")
+        jsonwire.checked(wrap(value), "it")

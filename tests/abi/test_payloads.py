@@ -302,3 +302,10 @@ def test_a_transport_failure_without_a_kind() -> None:
 
 def test_a_status_may_be_nought() -> None:
     assert payload_of({"type": "http_status", "message": "", "status_code": 0}).status_code == 0
+
+
+def test_what_an_error_takes_from_its_payload() -> None:
+    assert to_error(Payload("io_error", "m")).message == "m"
+    odd = to_error(Payload("rate_limited", "m", kind="overloaded"))
+    assert isinstance(odd, errors.ProviderError)
+    assert odd.kind == "rate_limited"

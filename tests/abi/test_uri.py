@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from fumehood.abi.uri import MAX_URI, BadUri, check_uri
+from fumehood.abi.uri import MAX_SCHEME, MAX_URI, BadUri, check_uri
 
 SAME = [
     "*",
@@ -90,3 +90,10 @@ def test_refused(text: str) -> None:
 def test_the_longest() -> None:
     text = "/" + "a" * (MAX_URI - 1)
     assert check_uri(text) == text
+
+
+def test_the_ends_of_what_is_allowed() -> None:
+    for whole in ("*", "a://h/", f"{'a' * MAX_SCHEME}://h/"):
+        assert check_uri(whole) == whole
+    with pytest.raises(BadUri, match=r"^the URI has no scheme, or one that is too long$"):
+        check_uri(f"{'a' * (MAX_SCHEME + 1)}://h/")
