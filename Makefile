@@ -25,7 +25,7 @@ help:
 	@echo "make test-long    the tests with their long counts (tests/counts.py)"
 	@echo "make test-llm     the tests against a real llama.cpp server"
 	@echo "make test-lowest  the host's tests on wasmtime $(LOWEST), the lowest release supported"
-	@echo "make bench        one table, side by side with the extism package"
+	@echo "make bench        call overhead beside the extism package; providers in Rust and in Python"
 	@echo "make fuzz         any bytes from guests, networks and files, 10 minutes; make fuzz-long: 3 hours"
 	@echo "make clean        remove what make made"
 

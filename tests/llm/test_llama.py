@@ -1,8 +1,9 @@
-"""Plugins against a real llama.cpp server with a real model: chat, streaming, models."""
+"""Plugins against a real llama.cpp server with a real model: chat, streaming, models, vectors."""
 
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -20,16 +21,24 @@ LIMITS = Limits(deadline=300, idle_time=200)
 PROMPT = "The capital of France is"
 
 
-@pytest.fixture(
-    params=[
-        pytest.param("bundled:openai", id="bundled"),
-        pytest.param(
-            SHARED,
-            id="querymt",
-            marks=pytest.mark.skipif(not SHARED.exists(), reason=f"{SHARED} is not there"),
-        ),
-    ]
-)
+PLUGINS = [
+    pytest.param("bundled:openai", id="bundled"),
+    pytest.param(
+        SHARED,
+        id="querymt",
+        marks=pytest.mark.skipif(not SHARED.exists(), reason=f"{SHARED} is not there"),
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def embedder(server: LlamaServer) -> Iterator[LlamaServer]:
+    """The same model, for vectors; after `server`, which skips where there is none."""
+    with LlamaServer(embeddings=True) as running:
+        yield running
+
+
+@pytest.fixture(params=PLUGINS)
 def provider(request: pytest.FixtureRequest, server: LlamaServer) -> Iterator[Provider]:
     config = {"base_url": server.url, "model": MODEL, "max_tokens": 16, "temperature": 0}
     with Provider.open(request.param, config=config, limits=LIMITS) as opened:
@@ -65,6 +74,23 @@ def test_a_dropped_stream_leaves_the_provider_usable(provider: Provider) -> None
 
 def test_models(provider: Provider) -> None:
     assert MODEL in provider.list_models().names
+
+
+@pytest.mark.parametrize("plugin", PLUGINS)
+def test_embeddings(plugin: str | Path, embedder: LlamaServer) -> None:
+    config = {"base_url": embedder.url, "model": MODEL}
+    with Provider.open(plugin, config=config, limits=LIMITS) as opened:
+        found = opened.embed(["a noble gas", "argon is a noble gas", "the train leaves at nine"])
+    assert len(found.vectors) == 3
+    assert len({len(vector) for vector in found.vectors}) == 1
+    assert len(found.vectors[0]) >= 256
+    near, far = (_cosine(found.vectors[0], other) for other in found.vectors[1:])
+    assert near > far
+
+
+def _cosine(a: list[float], b: list[float]) -> float:
+    dot = sum(x * y for x, y in zip(a, b, strict=True))
+    return dot / math.sqrt(sum(x * x for x in a) * sum(y * y for y in b))
 
 
 def test_the_demo_with_a_real_model() -> None:

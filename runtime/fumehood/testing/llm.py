@@ -66,11 +66,15 @@ def model_file() -> Path:
 class LlamaServer:
     """`with LlamaServer() as server:` gives `server.url`, an OpenAI-style base URL.
 
+    With `embeddings` it serves vectors (means over the tokens) instead of chats: llama.cpp does one
+    or the other.
+
     Raises UsageError without the extra, HostError where the server does not come up.
     """
 
-    def __init__(self, *, context: int = CONTEXT) -> None:
+    def __init__(self, *, context: int = CONTEXT, embeddings: bool = False) -> None:
         self._context = context
+        self._embeddings = embeddings
         self._process: subprocess.Popen[str] | None = None
         self._url = ""
 
@@ -90,7 +94,7 @@ class LlamaServer:
             return self
         command = [sys.executable, "-m", "fumehood.testing.llm", str(model_file())]
         self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-            [*command, str(self._context)],
+            [*command, str(self._context), *(["embeddings"] if self._embeddings else [])],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -136,7 +140,7 @@ class LlamaServer:
         self.close()
 
 
-def _load(model: str, context: int) -> Any:
+def _load(model: str, context: int, embeddings: bool) -> Any:
     xllamacpp: Any = import_module(PACKAGES[0])
     params = xllamacpp.CommonParams()
     params.model.path = model
@@ -147,12 +151,15 @@ def _load(model: str, context: int) -> Any:
     params.warmup = False
     params.ui = False
     params.chat_template = TEMPLATE
+    if embeddings:
+        params.embedding = True
+        params.pooling_type = xllamacpp.llama_pooling_type.LLAMA_POOLING_TYPE_MEAN
     alias = params.model_alias
     params.model_alias = MODEL if isinstance(alias, str) else {MODEL}
     return xllamacpp.Server(params)
 
 
-def serve(model: str, context: int) -> None:
+def serve(model: str, context: int, embeddings: bool) -> None:
     """The child: serve `model`, print the address, end when stdin does."""
     # llama.cpp writes its log to the C streams; only the address goes to our reader.
     answer = os.fdopen(os.dup(1), "w")
@@ -160,7 +167,7 @@ def serve(model: str, context: int) -> None:
     os.dup2(sink, 1)
     os.dup2(sink, 2)
     try:
-        server = _load(model, context)
+        server = _load(model, context, embeddings)
     except Exception as problem:  # noqa: BLE001 - whatever it is, the parent reports it
         print(f"{type(problem).__name__}: {problem}", file=answer, flush=True)
         os._exit(1)
@@ -170,4 +177,4 @@ def serve(model: str, context: int) -> None:
 
 
 if __name__ == "__main__":
-    serve(sys.argv[1], int(sys.argv[2]))
+    serve(sys.argv[1], int(sys.argv[2]), "embeddings" in sys.argv[3:])
