@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import pwd
 import subprocess
 import sys
 from pathlib import Path
@@ -51,6 +53,8 @@ def test_a_new_rust_project_tests_and_builds(folder: Path) -> None:
         [cargo, "build", "--release", "--target", "wasm32-wasip1",
          "--target-dir", ROOT / "build" / "new-rust"],
         cwd=project, capture_output=True, text=True, check=False, timeout=110,
+        # rustup finds its toolchains below the home folder, which these tests put elsewhere
+        env={**os.environ, "HOME": pwd.getpwuid(os.getuid()).pw_dir},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     wasm = ROOT / "build" / "new-rust" / "wasm32-wasip1" / "release" / "noble_gas.wasm"

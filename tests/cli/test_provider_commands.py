@@ -223,7 +223,7 @@ def test_a_config_that_does_not_fit_names_the_key(ask: Run) -> None:
     assert ran.code == 2
     assert "temperature" in ran.err
     assert ran.err.count("\n") == 1
-    ran = ask("chat", "hi", model=None)
+    ran = ask("chat", "hi", "--set", "model=5", model=None)
     assert ran.code == 2
     assert "model" in ran.err
     ran = ask("chat", "hi", "--set", "modle=x")

@@ -355,4 +355,5 @@ def test_many_streams_dropped_leave_nothing() -> None:
         assert all(instance.closed for instance in plugin.instances)
         one.close()
         del one
-    assert threading.active_count() == threads
+    # a thread of an earlier test may have ended meanwhile
+    assert threading.active_count() <= threads
