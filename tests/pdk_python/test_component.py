@@ -160,9 +160,10 @@ def test_a_bad_reply_is_a_clear_error(provider: Provider, stub: StubServer, body
     assert not isinstance(caught.value, Trap)
 
 
-def test_the_golden_vectors(openai: CompiledPlugin) -> None:
+@pytest.mark.parametrize("name", ["openai", "google"])
+def test_the_golden_vectors(name: str) -> None:
     differing: dict[str, Any] = {}
-    with Plugin(openai) as guest:
+    with CompiledPlugin.load(component(name)) as compiled, Plugin(compiled) as guest:
 
         def call(export: str, data: bytes) -> tuple[bool, bytes]:
             try:
@@ -170,7 +171,7 @@ def test_the_golden_vectors(openai: CompiledPlugin) -> None:
             except PluginError as error:
                 return False, error.message.encode()
 
-        for case in vectors.load("openai"):
+        for case in vectors.load(name):
             expected = [vectors.comparable(entry) for entry in case["expected"]]
             answered = [vectors.comparable(entry) for entry in vectors.run(case, call)]
             if answered != expected:
