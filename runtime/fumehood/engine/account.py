@@ -70,6 +70,7 @@ class Entered:
         self._arm = self.interrupts.arm
         self._disarm = self.interrupts.disarm
         self._ticker = ticker
+        self._active = ticker.active
         self._owner = 0
         self._started = self._host_time = 0.0
         self._armed = False
@@ -110,7 +111,7 @@ class Entered:
         if meter.cancelled or now >= meter.deadline or meter.guest_time_left <= 0:
             raise self._too_late()
         meter.source = self
-        self._owner = _ident()
+        self._owner = thread = _ident()
         self.deadline = meter.deadline
         self._host_time = 0.0
         self._started = now
@@ -120,15 +121,14 @@ class Entered:
         fuel = self._fuel
         fuel.value = meter.fuel_left + 1
         _set_fuel(self.context, fuel)
-        self._armed = self._arm()
-        ticker = self._ticker
-        ticker.active.add(self.context_address)
-        if ticker.asleep:
-            ticker.poke()
+        self._armed = self._arm(thread)
+        self._active.add(self.context_address)
+        if self._ticker.asleep:
+            self._ticker.poke()
 
     def leave(self) -> None:
         """Book what the entry cost, whatever came of it."""
-        self._ticker.active.discard(self.context_address)
+        self._active.discard(self.context_address)
         meter = self.meter
         meter.guest_time_left -= _now() - self._started - self._host_time
         _get_fuel(self.context, self._fuel_ref)

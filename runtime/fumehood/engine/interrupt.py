@@ -28,7 +28,6 @@ os.register_at_fork(after_in_child=_after_fork)
 Handler = Callable[[int, Any], Any]
 _swap: Final[Callable[[int, Handler], Any]] = _signal.signal
 _current: Final = _signal.getsignal
-_ident: Final = threading.get_ident
 
 
 class Interrupts:
@@ -42,12 +41,13 @@ class Interrupts:
         """True while a host function's Python code runs: there the old handler may raise."""
         self._old: Handler | None = None
 
-    def arm(self) -> bool:
-        """Take SIGINT over, on the main thread; true where `disarm` must be called.
+    def arm(self, thread: int) -> bool:
+        """Take SIGINT over where `thread`, the caller's, is the main one; true where `disarm` must
+        be called.
 
         `signal.signal` itself costs 5.4 µs for its enum; the C function below it 0.17.
         """
-        if _ident() != _main:
+        if thread != _main:
             return False
         old = _current(SIGINT)
         if not callable(old):  # ignored, default, or not Python's: then nothing is raised here

@@ -94,7 +94,6 @@ class Sandbox(Made):
             blocks.begin(size)
             if size:
                 blocks.data[_FIRST : _FIRST + size] = data
-            self._raw[0] = 0
             self.enter()
             try:
                 if context is not None:
