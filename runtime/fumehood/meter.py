@@ -71,8 +71,8 @@ class Meter:
         self.plugin = plugin
         self.sha256 = sha256
         self.operation = operation
-        self.started = _now()
-        self.deadline = self.started + limits.deadline
+        self.started = started = _now()
+        self.deadline = started + limits.deadline
         fuel = limits.fuel
         self.fuel_left = UNLIMITED_FUEL if fuel is None else fuel
         self.guest_time_left = limits.guest_time

@@ -22,6 +22,7 @@ from fumehood.engine.making import Made
 from fumehood.errors import ClosedError, Error, ProtocolError, TooMuch
 
 if TYPE_CHECKING:
+    from fumehood.engine.blocks import Blocks
     from fumehood.engine.template import Template
     from fumehood.limits import Limits
     from fumehood.meter import Meter
@@ -56,6 +57,7 @@ class Sandbox(Made):
         self._functions: dict[str, tuple[Any, str]] = {}
         self._raw = (c_uint64 * native.RAW_WORDS)()
         self._raw_ref = byref(self._raw)
+        self._output_bytes = limits.output_bytes
         super().__init__(template, services, limits, meter)
         self.host_call.release_views()  # of functions that the initialisers called
 
@@ -81,13 +83,15 @@ class Sandbox(Made):
         try:
             if self.dead:
                 raise GoneError("this sandbox is closed", hint="make a new one")
-            found = self._functions.get(export) or self._function(export)
+            function, results = self._functions.get(export) or self._function(export)
             size = len(data)
-            if size > meter.limits.input_bytes:
+            limits = meter.limits
+            if size > limits.input_bytes:
                 raise TooMuch(
-                    f"an input of {size} bytes; {meter.limits.input_bytes} are allowed",
+                    f"an input of {size} bytes; {limits.input_bytes} are allowed",
                     limit="input_bytes",
                 )
+            self._output_bytes = limits.output_bytes
             self.meter = meter
             blocks = self.blocks
             assert blocks is not None
@@ -98,8 +102,10 @@ class Sandbox(Made):
             try:
                 if context is not None:
                     self.host_call.context = context
-                error = _run(self.context, found[0], self._raw_ref, 1, self._trap_ref)
-                result = self._finish(error, export, found[1])
+                error = _run(self.context, function, self._raw_ref, 1, self._trap_ref)
+                if error or self._trap.value:
+                    self.settle(error, export)
+                result = self._result(blocks, results)
             finally:
                 self.leave()
                 if context is not None:
@@ -138,30 +144,31 @@ class Sandbox(Made):
         self._functions[export] = found
         return found
 
-    def _finish(self, error: int | None, export: str, results: str) -> bytes:
-        if error or self._trap.value:
-            self.settle(error, export)
-        blocks = self.blocks
-        assert blocks is not None
+    def _result(self, blocks: Blocks, results: str) -> bytes:
+        """What the guest left in the registers after it returned: its output, or its failure."""
         at, length, handle, _ = _read_result(blocks.meta, _RESULT_AT)
         code = 0
         if results:
             code = self._raw[0] & 0xFFFFFFFF if results == "i" else 0xFFFFFFFF
         if handle or code:
             raise failures.returned(self, code)
+        meter = self.meter
         now = _now()
-        if now >= self.deadline or now >= self.guest_until or self.meter.cancelled:
+        if now >= self.deadline or now >= self.guest_until or meter.cancelled:
             self.dead = True
             raise failures.stopped(self, self.stop_reason() or "deadline")
+        end = at + length
+        if end > blocks.size or length > self._output_bytes:
+            self._refuse_output(at, length, blocks.size)
+        return blocks.data[at:end].tobytes()
+
+    def _refuse_output(self, at: int, length: int, size: int) -> None:
         allowed = self.meter.limits.output_bytes
         if length > allowed:
             raise TooMuch(
                 f"an output of {length} bytes; {allowed} are allowed", limit="output_bytes"
             )
-        end = at + length
-        if end > blocks.size:
-            check_range(at, length, blocks.size, "the output")
-        return blocks.data[at:end].tobytes()
+        check_range(at, length, size, "the output")
 
     def release(self) -> None:
         """Give up what looks into the store."""

@@ -68,7 +68,7 @@ class Instance:
         """
         while True:
             sandbox = self._sandbox
-            if sandbox is None or sandbox.dead or self._closed:
+            if sandbox is None or sandbox.dead:  # `close` leaves none
                 sandbox = self._make(meter)
             try:
                 output = sandbox.call(export, data, meter, context)

@@ -99,6 +99,7 @@ class Plugin:
             follow=REDIRECTS,
         )
         self._instance = self._compiled.instance(self._services, self.limits, renew=True)
+        self._call = self._instance.call
 
     def _http(self) -> Client:
         if self._client is None:
@@ -131,7 +132,7 @@ class Plugin:
         calls = self._calls
         calls.append(meter)
         try:
-            return self._instance.call(export, data, meter, context)
+            return self._call(export, data, meter, context)
         finally:
             calls.remove(meter)
             self._meter = meter
