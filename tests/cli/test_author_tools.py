@@ -63,6 +63,18 @@ def test_a_new_rust_project_tests_and_builds(folder: Path) -> None:
     assert any(f.about == "QueryMT" and f.level is Level.GOOD for f in findings)
 
 
+def test_a_new_rust_project_passes_its_own_tests(folder: Path) -> None:
+    cargo = CARGO or need_wasip1_cargo()
+    assert run(["new", "--lang", "rust", "noble-gas"]) == 0
+    done = subprocess.run(
+        [cargo, "test", "--target-dir", ROOT / "build" / "new-rust-native"],
+        cwd=folder / "noble-gas", capture_output=True, text=True, check=False, timeout=110,
+        env={**os.environ, "HOME": pwd.getpwuid(os.getuid()).pw_dir},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "2 passed; 0 failed" in done.stdout
+
+
 @pytest.mark.parametrize("name", ["Upper", "two words", "-x", "json", "a--b", "a/b", ".."])
 def test_names_that_cannot_be(folder: Path, name: str) -> None:
     assert run(["new", "--lang", "python", "--", name]) == 2

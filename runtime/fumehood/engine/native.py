@@ -1,7 +1,7 @@
 """Every raw call into wasmtime's C API. Nothing outside this file touches a pointer.
 
 wasmtime-py's own `Func.__call__` costs 24.8 µs, a call through a private ctypes handle with
-prebuilt `byref` arguments 0.36 µs (measured, see bench/). So two private handles stand on the
+prebuilt `byref` arguments 0.36 µs (a prototype's figures). So two private handles stand on the
 shared library that wasmtime-py has loaded; its own prototypes are never changed:
 
 `RUN` (CDLL) releases the GIL: everything that may run guest code or compile.

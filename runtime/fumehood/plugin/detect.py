@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from enum import Enum
 from typing import Final
 
+from fumehood.engine.wasmfile import is_wat
+
 WASM_MAGIC: Final = b"\0asm"
-_WAT: Final = re.compile(rb"\(\s*module|\s*(?:;;|\(;)")
 
 
 class Form(Enum):
@@ -26,6 +26,6 @@ def detect(content: bytes) -> Form:
     """
     if content.startswith(WASM_MAGIC):
         return Form.WASM
-    if _WAT.match(content):
+    if is_wat(content):
         return Form.WAT
     return Form.MANIFEST
