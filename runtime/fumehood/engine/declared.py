@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from fumehood.engine.bulkfile import bulk_address
 from fumehood.engine.wasmcode import UnusualError, read_sections, read_uleb, skip_leb
 from fumehood.errors import LoadError
 
@@ -54,10 +55,11 @@ class ExportInfo:
 
 @dataclass(frozen=True, slots=True)
 class Declared:
-    """A module's imports in order, its exports by name."""
+    """A module's imports in order, its exports by name; `bulk` as `bulkfile.bulk_address`."""
 
     imports: tuple[ImportInfo, ...]
     exports: dict[str, ExportInfo]
+    bulk: int | None
 
 
 def declarations(wasm: bytes) -> Declared:
@@ -71,7 +73,8 @@ def declarations(wasm: bytes) -> Declared:
         types = _types(sections.get(1, b"\0"))
         imports, functions = _imports(sections.get(2, b"\0"), types)
         functions += _functions(sections.get(3, b"\0"))
-        return Declared(imports, _exports(sections.get(7, b"\0"), types, functions))
+        exports = _exports(sections.get(7, b"\0"), types, functions)
+        return Declared(imports, exports, bulk_address(imports, exports, sections))
     except (IndexError, UnusualError, UnicodeDecodeError) as problem:
         raise LoadError(f"the module's declarations cannot be read: {problem}") from problem
 

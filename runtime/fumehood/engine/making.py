@@ -14,6 +14,8 @@ from fumehood.engine import failure as failures
 from fumehood.engine import kernel, native
 from fumehood.engine.account import Entered
 from fumehood.engine.blocks import Blocks
+from fumehood.engine.bulk import Bulk
+from fumehood.engine.bulkfile import RESERVE
 from fumehood.engine.machine import machine
 from fumehood.errors import Error, Exit, HostError, OutOfMemory
 
@@ -53,6 +55,7 @@ class Made(Entered):
         self._memories: list[Any] = []
         """Each module memory that is exported as `memory`, as a ready argument."""
         self.blocks: Blocks | None = None
+        self.bulk: Bulk | None = None
         try:
             merged = self._make_store()
             if merged and template.silent:
@@ -65,6 +68,8 @@ class Made(Entered):
                 finally:
                     self.leave()
                 self.check_account()
+            if template.main.bulk is not None:
+                self._know_bulk(template.main.bulk)
         except BaseException as problem:
             pending = self.interrupts.take()
             if isinstance(problem, Error):
@@ -207,6 +212,11 @@ class Made(Entered):
         if memory is not None and memory.kind == native.KIND_MEMORY:
             self._memories.append(native.memory_argument(memory))
 
+    def _know_bulk(self, address: int) -> None:
+        memory = self._export(self._guest, b"memory")
+        assert memory is not None  # `declared.py` says so
+        self.bulk = Bulk(self.context, memory, address)
+
     def _define(self, linker: int, name: bytes, instance: Any) -> None:
         failed = native.check(
             native.linker_define_instance(
@@ -237,15 +247,28 @@ class Made(Entered):
         self._run(self._export(self._guest, name.encode()), 0, name)
         return True
 
-    def _run(self, extern: native.Extern | None, values: int, name: str) -> None:
-        """Call with zeros; `values` is the number of its arguments or results, the larger one."""
+    def reserve(self, size: int) -> int:
+        """What the guest's `fumehood_reserve` says to `size`, on the operation's account."""
+        self.enter()
+        try:
+            function = self._export(self._guest, RESERVE.encode())
+            given = self._run(function, 1, RESERVE, size)
+        finally:
+            self.leave()
+        self.check_account()
+        return given
+
+    def _run(self, extern: native.Extern | None, values: int, name: str, first: int = 0) -> int:
+        """Call with `first` and zeros; `values` is the number of its arguments or results, the
+        larger one. Gives the first result as an i32."""
         assert extern is not None
         function = native.Func(extern.a, extern.b)
-        words = (c_uint64 * (native.RAW_WORDS * max(1, values)))()
+        words = (c_uint64 * (native.RAW_WORDS * max(1, values)))(first)
         error = native.call(
             self.context, byref(function), byref(words), max(1, values), self._trap_ref
         )
         self._made(error, name)
+        return int(words[0]) & 0xFFFFFFFF
 
     def _made(self, error: int | None, where: str) -> None:
         """As `settle`; a guest that has left with `proc_exit(0)` cannot be called any more, and to
@@ -284,6 +307,9 @@ class Made(Entered):
 
     def release(self) -> None:
         """Give up what looks into the store."""
+        if self.bulk is not None:
+            self.bulk.close()
+            self.bulk = None
         if self.blocks is not None:
             self.blocks.close()
             self.blocks = None

@@ -40,6 +40,7 @@ class CompiledModule:
         declared = declarations(binary)
         self.imports: tuple[ImportInfo, ...] = declared.imports
         self.exports: dict[str, ExportInfo] = declared.exports
+        self.bulk: int | None = declared.bulk
         self.memories: tuple[MemoryLimits, ...] = memories(binary)
         self.address = address
         _free_with(self, address)

@@ -95,9 +95,13 @@ class Sandbox(Made):
             self.meter = meter
             blocks = self.blocks
             assert blocks is not None
-            blocks.begin(size)
-            if size:
-                blocks.data[_FIRST : _FIRST + size] = data
+            bulk = self.bulk
+            if bulk is None:
+                blocks.begin(size)
+                if size:
+                    blocks.data[_FIRST : _FIRST + size] = data
+            else:
+                bulk.begin(self, blocks, data, size)
             self.enter()
             try:
                 if context is not None:
@@ -157,6 +161,10 @@ class Sandbox(Made):
         if now >= self.deadline or now >= self.guest_until or meter.cancelled:
             self.dead = True
             raise failures.stopped(self, self.stop_reason() or "deadline")
+        if self.bulk is not None:
+            output = self.bulk.output(self._output_bytes)
+            if output is not None:
+                return output
         end = at + length
         if end > blocks.size or length > self._output_bytes:
             self._refuse_output(at, length, blocks.size)
@@ -169,6 +177,13 @@ class Sandbox(Made):
                 f"an output of {length} bytes; {allowed} are allowed", limit="output_bytes"
             )
         check_range(at, length, size, "the output")
+
+    def reserve(self, size: int) -> int:
+        """As `Made.reserve`; the host functions that it called keep nothing."""
+        try:
+            return super().reserve(size)
+        finally:
+            self.host_call.release_views()
 
     def release(self) -> None:
         """Give up what looks into the store."""

@@ -52,6 +52,19 @@ def read_uleb(data: bytes, at: int) -> tuple[int, int]:
             raise UnusualError("a number of more than 64 bits")
 
 
+def read_sleb(data: bytes, at: int) -> tuple[int, int]:
+    """(value, position behind it) of a signed LEB128 of at most 70 bits."""
+    end = skip_leb(data, at)
+    value = 0
+    if end - at > 10:
+        raise UnusualError("a number of more than 64 bits")
+    for shift, byte in enumerate(data[at:end]):
+        value |= (byte & 0x7F) << 7 * shift
+    if data[end - 1] & 0x40:
+        value -= 1 << 7 * (end - at)
+    return value, end
+
+
 def skip_leb(data: bytes, at: int) -> int:
     """The position behind one LEB128."""
     while data[at] >= 0x80:
