@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Final
 
+from fumehood import arguments
 from fumehood.errors import ConfigError, UsageError
 
 KIB: Final = 1024
@@ -77,6 +78,7 @@ class Limits:
 
     def clamp(self, ceiling: Limits) -> Limits:
         """The smaller of both, field by field."""
+        arguments.instance(ceiling, Limits, "the ceiling")
         merged: dict[str, Any] = {}
         for name in KINDS:
             mine, top = getattr(self, name), getattr(ceiling, name)

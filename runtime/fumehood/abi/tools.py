@@ -48,7 +48,7 @@ def encode_tools(tools: Iterable[Tool] | None) -> list[Object] | None:
     """Tools for `jsonwire.encode`. Raises UsageError for what is no Tool or has no JSON form."""
     if tools is None:
         return None
-    if isinstance(tools, str | bytes | Mapping | Tool):
+    if isinstance(tools, str | bytes | Mapping | Tool) or not isinstance(tools, Iterable):
         raise UsageError(f"tools are a list of Tool, not {type(tools).__name__}")
     out: list[Object] = []
     for tool in tools:

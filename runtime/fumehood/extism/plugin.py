@@ -17,6 +17,7 @@ from fumehood.extism.functions import HOST_FN_REGISTRY, Function
 from fumehood.extism.logs import plugin_log
 from fumehood.extism.types import UsageTypeError
 from fumehood.limits import Limits, Receipt
+from fumehood.plugin.functions import as_imports
 from fumehood.plugin.linking import link_manifest
 from fumehood.plugin.manifest import Manifest, Source, read
 from fumehood.plugin.plugin import effective_limits, merged_config
@@ -49,9 +50,7 @@ class CompiledPlugin:
         self.pointer: Any = _FREED
         self.functions = functions
         self.manifest: Manifest = read(plugin, untrusted=untrusted)
-        self.pointer = link_manifest(
-            self.manifest, functions=[f.to_import() for f in functions or ()], wasi=wasi
-        )
+        self.pointer = link_manifest(self.manifest, functions=as_imports(functions), wasi=wasi)
 
     @property
     def exports(self) -> dict[str, ExportInfo]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from fumehood import arguments
 from fumehood.engine import (
     CompiledModule,
     ExportInfo,
@@ -18,7 +19,7 @@ from fumehood.engine import (
     load_module,
 )
 from fumehood.engine.wasmfile import is_component
-from fumehood.errors import Error, LoadError
+from fumehood.errors import Error, LoadError, UsageError
 from fumehood.imports import Services, standard
 from fumehood.limits import Limits
 from fumehood.plugin.instance import Instance
@@ -63,6 +64,9 @@ class CompiledPlugin:
         folders: Sequence[Preopen] = (),
     ) -> CompiledPlugin:
         given = folders if wasi else ()
+        functions = arguments.items(functions, "functions", "host functions")
+        for function in functions:
+            arguments.instance(function, HostImport, "a host function")
         imports = standard(with_wasi=wasi, with_folders=bool(given))
         main = modules[-1].module
         try:
@@ -88,6 +92,8 @@ class CompiledPlugin:
         """
         if isinstance(source, bytes | bytearray | memoryview):
             content, name = bytes(source), name or "plugin"
+        elif not isinstance(source, str | os.PathLike):
+            raise UsageError(f"a plugin is bytes or a path, not {type(source).__name__}")
         else:
             content, name = read_module(Path(source)), name or Path(source).stem
         try:

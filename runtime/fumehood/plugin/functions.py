@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import inspect
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from fumehood import arguments
 from fumehood.engine import HostCall, HostImport
 from fumehood.errors import HostFunctionError, ProtocolError, UsageError
 
@@ -84,6 +85,18 @@ class HostFunction:
         )
 
 
+def as_imports(functions: Iterable[Any] | None) -> list[HostImport]:
+    """Host functions as the engine takes them. Raises UsageError for what is none."""
+    found = arguments.items(functions, "functions", "host functions")
+    for function in found:
+        if not callable(getattr(function, "to_import", None)):
+            raise UsageError(
+                f"{type(function).__name__} is no host function",
+                hint="decorate it with @host_function(), with the parentheses",
+            )
+    return [function.to_import() for function in found]
+
+
 def guarded(function: Callable[..., Any]) -> Callable[..., Any]:
     """`function`, with any exception it raises wrapped as the cause of a HostFunctionError."""
 
@@ -119,7 +132,11 @@ def _build(function: Callable[..., Any], name: str, namespace: str, charge: int)
     hints = _annotations(function)
     takes_call = False
     loads: list[Converter] = []
-    for position, parameter in enumerate(inspect.signature(function).parameters.values()):
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError) as problem:
+        raise UsageError(f"{name}: its parameters cannot be read: {problem}") from problem
+    for position, parameter in enumerate(signature.parameters.values()):
         kind = hints.get(parameter.name)
         if kind is HostCall:
             if position:
@@ -178,7 +195,19 @@ def host_function(
     beside the ordinary. Raises UsageError at once for annotations that cannot cross the boundary.
     """
 
+    if name is not None and not isinstance(name, str):
+        raise UsageError(
+            f"the name of a host function must be text, not {type(name).__name__}",
+            hint="the decorator needs parentheses: @host_function()",
+        )
+    arguments.text(namespace, "namespace")
+    if arguments.whole(charge, "charge") < 0:
+        raise UsageError("charge must not be negative")
+
     def decorate(function: Callable[..., Any]) -> HostFunction:
-        return _build(function, name or function.__name__, namespace, charge)
+        if not callable(function):
+            raise UsageError(f"{type(function).__name__} is no function")
+        called = name or str(getattr(function, "__name__", "?"))
+        return _build(function, called, namespace, charge)
 
     return decorate

@@ -7,14 +7,15 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from fumehood import arguments
 from fumehood.egress.policy import Grant
 from fumehood.engine import ExportInfo, ImportInfo
-from fumehood.errors import ClosedError, UsageError
+from fumehood.errors import ClosedError, ProtocolError, UsageError
 from fumehood.imports import PluginLog, Services, VarStore
 from fumehood.limits import DEFAULT_LIMITS, Limits, Receipt
 from fumehood.meter import Meter
 from fumehood.plugin.compiled import CompiledPlugin
-from fumehood.plugin.functions import HostFunction
+from fumehood.plugin.functions import HostFunction, as_imports
 from fumehood.plugin.linking import link_manifest
 from fumehood.plugin.manifest import Manifest, Source, read
 
@@ -65,6 +66,12 @@ class Plugin:
         self._calls: list[Meter] = []
         """Of the calls that have begun; all but one wait for their turn."""
         self._closed = False
+        if limits is not None:
+            arguments.instance(limits, Limits, "limits")
+        if name is not None:
+            arguments.text(name, "name")
+        if log is not None:
+            arguments.instance(log, PluginLog, "log")
         if isinstance(source, CompiledPlugin):
             manifest = _NO_MANIFEST
             self._compiled, self._owns = source, False
@@ -76,7 +83,7 @@ class Plugin:
                 link_manifest(
                     manifest,
                     name=self.name,
-                    functions=[f.to_import() for f in functions],
+                    functions=as_imports(functions),
                     wasi=wasi,
                     allowed_paths=allowed_paths,
                 ),
@@ -85,9 +92,8 @@ class Plugin:
         self.sha256 = self._compiled.sha256
         """Of the main module, in hex."""
         self.limits = effective_limits(manifest, limits or DEFAULT_LIMITS)
-        if isinstance(allowed_hosts, str):  # its characters would be patterns, "*" among them
-            raise UsageError("allowed_hosts must be a list of texts, not one text")
-        hosts = [*(manifest.allowed_hosts or ()), *allowed_hosts]
+        given = arguments.texts(allowed_hosts, "allowed_hosts")
+        hosts = [*(manifest.allowed_hosts or ()), *given]
         self._services = Services(
             name=self.name,
             config=merged_config(manifest.config, config),
@@ -133,13 +139,16 @@ class Plugin:
         calls.append(meter)
         try:
             return self._call(export, data, meter, context)
+        except (TypeError, ProtocolError):
+            arguments.text(export, "the name of an export")  # one that is not found, if it is none
+            raise
         finally:
             calls.remove(meter)
             self._meter = meter
 
     def has(self, export: str) -> bool:
         """Whether `export` can be called: a function with no parameters and at most one i32."""
-        return self._compiled.has(export)
+        return self._compiled.has(arguments.text(export, "the name of an export"))
 
     def cancel(self) -> None:
         """Stop the call that is under way, from any thread. Without one this does nothing."""
@@ -221,6 +230,8 @@ def _name_of(source: object) -> str:
 def merged_config(base: Mapping[str, str], over: Mapping[str, str | None] | None) -> dict[str, str]:
     """`over` laid over `base`; None removes a key. Raises UsageError for values that are not
     text."""
+    if over is not None and not isinstance(over, Mapping):
+        raise UsageError(f"config must be a mapping, not {type(over).__name__}")
     merged = dict(base)
     for key, value in (over or {}).items():
         if value is None:

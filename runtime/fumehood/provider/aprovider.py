@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeVar
 
 from anyio import to_thread
 
+from fumehood import arguments
 from fumehood.abi import calls
 from fumehood.abi import speech as speech_wire
 from fumehood.abi.messages import Conversation
@@ -112,10 +113,10 @@ class AsyncProvider(Base):
         """Open a plugin, on a thread. Arguments and errors as `Provider.open`."""
         spec = Spec(
             plugin=plugin,
-            config=config or {},
-            secrets=secrets or {},
-            allowed_hosts=allowed_hosts or (),
-            limits=limits or Limits(),
+            config={} if config is None else config,
+            secrets={} if secrets is None else secrets,
+            allowed_hosts=arguments.texts(allowed_hosts, "allowed_hosts"),
+            limits=Limits() if limits is None else limits,
             generation=generation,
         )
         return Opening(functools.partial(open_async, cls, spec, reuse=reuse, pool=pool))

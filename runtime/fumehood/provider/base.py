@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from fumehood import arguments
 from fumehood.errors import ClosedError, Error, ProviderError
 from fumehood.limits import Limits
 from fumehood.provider.audit import Audit
@@ -44,7 +45,7 @@ class Base:
         )
         self._reuse = reuse
         self._audit = audit
-        self._pool = pool or shared
+        self._pool = shared if pool is None else arguments.instance(pool, Pool, "pool")
         self._closers = list(closers)
         self._lock = threading.RLock()  # a collected stream may end while we hold it
         self._kept: tuple[Opened, Kept] | None = None

@@ -20,7 +20,7 @@ import platformdirs
 import yaml
 
 from fumehood.abi import jsonwire
-from fumehood.errors import ConfigError, ProtocolError
+from fumehood.errors import ConfigError, ProtocolError, UsageError
 from fumehood.limits import MIB, Limits, parse_limits, quantity
 from fumehood.provider.audit import Settings
 from fumehood.provider.plain import plain
@@ -89,6 +89,8 @@ def find(path: str | os.PathLike[str] | None, variable: str | None) -> Path | No
     Raises ConfigError where `path` or `variable` names a file that is not there.
     """
     for given, origin in ((path, "the given path"), (variable, f"${VARIABLE}")):
+        if given is not None and not isinstance(given, str | os.PathLike):
+            raise UsageError(f"a file is given by its path, not {type(given).__name__}")
         if given:
             file = Path(given).expanduser()
             if not file.is_file():

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from fumehood import arguments
 from fumehood.abi import calls, jsonwire, outputs
 from fumehood.egress.client import Client
 from fumehood.errors import (
@@ -59,6 +60,12 @@ class Spec:
     limits: Limits = field(default_factory=Limits)
     generation: GenerationName | None = None
     folder: Path | None = None
+
+    def __post_init__(self) -> None:
+        arguments.table(self.config, "config")
+        arguments.table(self.secrets, "secrets")
+        arguments.texts(self.allowed_hosts, "allowed_hosts")
+        arguments.instance(self.limits, Limits, "limits")
 
 
 @dataclass(slots=True)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+from fumehood import arguments
 from fumehood.abi import calls
 from fumehood.abi import speech as speech_wire
 from fumehood.abi.messages import Conversation, as_messages
@@ -73,9 +74,7 @@ def chat_stream(
 
 def embed(opened: Opened, inputs: str | Sequence[str], overrides: Overrides) -> Plan[Embeddings]:
     """One vector per input, in order."""
-    texts = [inputs] if isinstance(inputs, str) else list(inputs)
-    if not all(isinstance(text, str) for text in texts):
-        raise UsageError("inputs are texts")
+    texts = [inputs] if isinstance(inputs, str) else arguments.texts(inputs, "the inputs")
     cfg = opened.settings.cfg(overrides)
     return Plan(_checked(opened, cfg, core.embed(opened.traits, cfg, texts)), Embeddings)
 
@@ -97,6 +96,7 @@ def transcribe(
     opened: Opened, request: speech_wire.TranscribeRequest, overrides: Overrides
 ) -> Plan[Transcription]:
     """The text of a recording."""
+    _recording(request.audio)
     cfg = opened.settings.cfg(overrides)
     op = core.transcribe(opened.traits, cfg, request)
     return Plan(_checked(opened, cfg, op), Transcription)
@@ -108,6 +108,8 @@ def speech(
     overrides: Overrides,
 ) -> Plan[Speech]:
     """Spoken text."""
+    if isinstance(request.voice, speech_wire.ClonedVoice):
+        _recording(request.voice.audio)
     cfg = opened.settings.cfg(overrides)
     op = core.speech(opened.traits, cfg, request)
     return Plan(
@@ -125,3 +127,8 @@ def _checked(opened: Opened, cfg: Config, op: Op[_T]) -> Op[_T]:
 def as_voice(voice: str | speech_wire.Voice | None) -> speech_wire.Voice | None:
     """A voice that is text is the name of a preset."""
     return speech_wire.PresetVoice(voice) if isinstance(voice, str) else voice
+
+
+def _recording(audio: object) -> None:
+    if not isinstance(audio, bytes | bytearray | memoryview):
+        raise UsageError(f"a recording is bytes, not {type(audio).__name__}")

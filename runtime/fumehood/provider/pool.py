@@ -14,6 +14,7 @@ from collections import Counter, OrderedDict, deque
 from collections.abc import Callable
 from typing import Final
 
+from fumehood import arguments
 from fumehood.errors import Timeout, TooMuch, UsageError
 from fumehood.meter import Meter
 
@@ -54,6 +55,8 @@ class Pool:
     def __init__(self, instances: int = INSTANCES, queued: int = QUEUED) -> None:
         """At most `instances` live at once and `queued` operations wait; one more raises
         TooMuch (`instances`)."""
+        arguments.whole(instances, "instances")
+        arguments.whole(queued, "queued")
         if instances < 1 or queued < 0:
             raise UsageError("a pool has at least one instance and no negative queue")
         self.instances = instances

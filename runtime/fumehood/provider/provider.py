@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, TypeVar
 
+from fumehood import arguments
 from fumehood.abi import calls
 from fumehood.abi import speech as speech_wire
 from fumehood.abi.messages import Conversation
@@ -84,10 +85,10 @@ class Provider(Base):
         """
         spec = Spec(
             plugin=plugin,
-            config=config or {},
-            secrets=secrets or {},
-            allowed_hosts=allowed_hosts or (),
-            limits=limits or Limits(),
+            config={} if config is None else config,
+            secrets={} if secrets is None else secrets,
+            allowed_hosts=arguments.texts(allowed_hosts, "allowed_hosts"),
+            limits=Limits() if limits is None else limits,
             generation=generation,
         )
         return open_spec(cls, spec, reuse=reuse, pool=pool)
