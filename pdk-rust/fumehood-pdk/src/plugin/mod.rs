@@ -2,6 +2,7 @@
 
 #[cfg(feature = "extism_plugin")]
 pub mod extism_impl;
+pub mod function;
 pub mod guest;
 mod guest_log;
 pub mod http;

@@ -44,6 +44,47 @@ macro_rules! impl_extism_http_factory {
     };
 }
 
+/// Exports functions of your own under their names: `export_functions!(echo, count_vowels);`
+///
+/// Each takes one [`Input`](crate::plugin::function::Input) and returns a `Result` of an
+/// [`Output`](crate::plugin::function::Output) and anything that becomes a
+/// [`Failure`](crate::plugin::function::Failure): an `LLMError`, a text, a boxed error.
+///
+/// ```
+/// use fumehood_pdk::{export_functions, plugin::function::{Failure, Json}};
+///
+/// fn echo(input: Vec<u8>) -> Result<Vec<u8>, Failure> {
+///     Ok(input)
+/// }
+///
+/// fn sum(Json(numbers): Json<Vec<i64>>) -> Result<Json<i64>, String> {
+///     if numbers.is_empty() {
+///         return Err("nothing to add".into());
+///     }
+///     Ok(Json(numbers.iter().sum()))
+/// }
+///
+/// export_functions!(echo, sum);
+/// ```
+#[macro_export]
+macro_rules! export_functions {
+    ($($function:ident),+ $(,)?) => {
+        $(const _: () = {
+            #[cfg(target_arch = "wasm32")]
+            #[unsafe(export_name = stringify!($function))]
+            extern "C" fn exported() -> i32 {
+                $crate::plugin::extism_impl::run_function($function)
+            }
+
+            #[cfg(not(target_arch = "wasm32"))]
+            #[allow(dead_code)]
+            fn checked(input: Vec<u8>) -> Result<Vec<u8>, Vec<u8>> {
+                $crate::plugin::function::call($function, input)
+            }
+        };)+
+    };
+}
+
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __plugin_arguments {
@@ -148,12 +189,6 @@ macro_rules! __plugin_speech {
 #[macro_export]
 macro_rules! __plugin_exports {
     ($guest:ident: $($export:ident)*) => {
-        // Hosts call it once for each instance. Without it the linker wraps every export so that the
-        // constructors run in every call.
-        #[unsafe(no_mangle)]
-        pub extern "C" fn _initialize() {
-            $crate::plugin::extism_impl::initialize();
-        }
         $(
         #[unsafe(no_mangle)]
         pub extern "C" fn $export() -> i32 {

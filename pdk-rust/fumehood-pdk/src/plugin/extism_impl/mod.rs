@@ -1,15 +1,20 @@
 //! The way out of the module: export macros and, on wasm32, the Extism kernel under them.
 
 #[cfg(target_arch = "wasm32")]
+#[doc(hidden)]
+pub mod bulk;
+#[cfg(target_arch = "wasm32")]
 pub(crate) mod kernel;
 mod macros;
 
-pub use crate::{impl_extism_http_factory, impl_extism_http_plugin};
+pub use crate::{export_functions, impl_extism_http_factory, impl_extism_http_plugin};
 
-/// Runs the C library's constructors; the module's `_initialize`.
+/// Runs the C library's constructors. Hosts call it once for each instance. Without it the linker
+/// wraps every export so that the constructors run in every call.
 #[cfg(target_arch = "wasm32")]
+#[unsafe(no_mangle)]
 #[doc(hidden)]
-pub fn initialize() {
+pub extern "C" fn _initialize() {
     extern "C" {
         fn __wasm_call_ctors();
     }
@@ -21,13 +26,33 @@ pub fn initialize() {
 #[cfg(target_arch = "wasm32")]
 #[doc(hidden)]
 pub fn run(guest: &crate::plugin::guest::Guest, export: crate::plugin::guest::Export) -> i32 {
-    match export(guest, &kernel::input()) {
+    let input = bulk::input();
+    let outcome = export(guest, &input);
+    bulk::recycle(input);
+    finish(outcome.map_err(|error| error.to_json()))
+}
+
+/// Runs one function of `export_functions!`; as [`run`].
+#[cfg(target_arch = "wasm32")]
+#[doc(hidden)]
+pub fn run_function<I, O, E>(function: fn(I) -> Result<O, E>) -> i32
+where
+    I: crate::plugin::function::Input,
+    O: crate::plugin::function::Output,
+    E: Into<crate::plugin::function::Failure>,
+{
+    finish(crate::plugin::function::call(function, bulk::input()))
+}
+
+#[cfg(target_arch = "wasm32")]
+fn finish(outcome: Result<Vec<u8>, Vec<u8>>) -> i32 {
+    match outcome {
         Ok(output) => {
-            kernel::output(&output);
+            bulk::output(output);
             0
         }
         Err(error) => {
-            kernel::fail(&error.to_json());
+            kernel::fail(&error);
             1
         }
     }
