@@ -12,7 +12,8 @@ import wasmtime
 
 from fumehood.engine import native
 from fumehood.engine import native_component as raw
-from fumehood.engine.machine import OFF, configuration, load_artefact, machine, one_line
+from fumehood.engine.artefact import Artefact
+from fumehood.engine.machine import OFF, configuration, machine, one_line
 from fumehood.engine.ticker import Ticker
 from fumehood.errors import HostError, LoadError
 
@@ -69,10 +70,10 @@ class ComponentMachine:
             raise HostError("wasmtime gave no component and no error")
         return component.value
 
-    def deserialize(self, artefact: bytes) -> int | None:
+    def deserialize(self, artefact: Artefact) -> int | None:
         """As `Machine.deserialize`."""
-        return load_artefact(
-            self.address, artefact, raw.component_deserialize_file, raw.component_deserialize
+        return artefact.load(
+            self.address, raw.component_deserialize_file, raw.component_deserialize
         )
 
 

@@ -23,6 +23,8 @@ _LETTERS: Final = {0x7F: "i", 0x7E: "I", 0x7D: "f", 0x7C: "F", 0x7B: "v"}
 _REFERENCE: Final = "r"
 _KINDS: Final = ("func", "table", "memory", "global", "tag")
 _FUNC_TYPE: Final = 0x60
+_READ: Final = (1, 2, 3, 6, 7)
+"""Sections: types, imports, functions, globals, exports."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +69,9 @@ def declarations(wasm: bytes) -> Declared:
     a plugin has use for: reading may cost no more memory than the file."""
     sections: dict[int, bytes] = {}
     try:
-        for kind, content in read_sections(wasm):
-            if kind:
-                sections[kind] = content
+        for kind, content in read_sections(memoryview(wasm)):
+            if kind in _READ:  # the others, code above all, are not worth a copy
+                sections[kind] = bytes(content)
         types = _types(sections.get(1, b"\0"))
         imports, functions = _imports(sections.get(2, b"\0"), types)
         functions += _functions(sections.get(3, b"\0"))
@@ -149,6 +151,9 @@ def _imports(data: bytes, types: list[tuple[str, str]]) -> tuple[tuple[ImportInf
 
 def _functions(data: bytes) -> list[int]:
     count, at = _count(data, "functions", MAX_FUNCTIONS)
+    rest = data[at:]
+    if len(rest) == count and rest.isascii():  # each number is one byte: so it is nearly always
+        return list(rest)
     found = []
     for _ in range(count):
         index, at = read_uleb(data, at)

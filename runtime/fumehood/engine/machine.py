@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
-import os
 import platform
-import sys
 import threading
 from ctypes import byref, c_void_p
 from typing import Any, Final, Protocol
@@ -18,6 +16,7 @@ from typing import Any, Final, Protocol
 import wasmtime
 
 from fumehood.engine import native
+from fumehood.engine.artefact import Artefact
 from fumehood.engine.ticker import Ticker
 from fumehood.errors import HostError, LoadError
 
@@ -66,7 +65,7 @@ class Translator(Protocol):
     def translate(self, wasm: bytes) -> bytes:
         """Validate and compile; the artefact. Raises LoadError."""
 
-    def deserialize(self, artefact: bytes) -> int | None:
+    def deserialize(self, artefact: Artefact) -> int | None:
         """The address of the code in bytes that were verified, None if this wasmtime cannot use
         them."""
 
@@ -109,13 +108,11 @@ class Machine:
         self.validate(wasm)
         return self.compile(wasm)
 
-    def deserialize(self, artefact: bytes) -> int | None:
+    def deserialize(self, artefact: Artefact) -> int | None:
         """The compiled module in bytes that were verified, or None if this wasmtime cannot use
-        them. On Linux they go through a sealed memory file: mapping it costs 0.1 ms where a copy
-        into wasmtime costs 3.7 (5.4 MB), and unlike a file in the cache nobody can change or cut
-        it while code runs from it."""
-        return load_artefact(
-            self.address, artefact, native.module_deserialize_file, native.module_deserialize
+        them."""
+        return artefact.load(
+            self.address, native.module_deserialize_file, native.module_deserialize
         )
 
     def compile(self, wasm: bytes) -> int:
@@ -127,43 +124,6 @@ class Machine:
         if module.value is None:
             raise HostError("wasmtime gave no module and no error")
         return module.value
-
-
-def load_artefact(engine: int, artefact: bytes, from_file: Any, from_bytes: Any) -> int | None:
-    """See `Machine.deserialize`; `from_file` and `from_bytes` are the C API's two ways in."""
-    code = c_void_p()
-    fd = _sealed(artefact)
-    if fd is not None:
-        try:
-            error = from_file(engine, f"/proc/self/fd/{fd}".encode(), byref(code))
-        finally:
-            os.close(fd)
-        if native.check(error) is None:
-            return code.value
-    error = from_bytes(engine, artefact, len(artefact), byref(code))
-    return None if native.check(error) is not None else code.value
-
-
-def _sealed(content: bytes) -> int | None:
-    """A descriptor of a memory file with `content` that can no longer be changed, or None."""
-    if sys.platform != "linux":
-        return None
-    import fcntl
-
-    try:
-        fd = os.memfd_create("fumehood", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-    except OSError:
-        return None
-    try:
-        view = memoryview(content)
-        while view:
-            view = view[os.write(fd, view) :]
-        seals = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
-        fcntl.fcntl(fd, fcntl.F_ADD_SEALS, seals)
-    except OSError:
-        os.close(fd)
-        return None
-    return fd
 
 
 def one_line(failure: native.Failure) -> str:

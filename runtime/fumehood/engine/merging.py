@@ -6,6 +6,7 @@ import functools
 import hashlib
 
 from fumehood.engine import kernel
+from fumehood.engine.artefact import Artefact
 from fumehood.engine.machine import machine, wrap_module
 from fumehood.engine.merge import merge
 from fumehood.engine.wasmcode import UnusualError
@@ -19,10 +20,10 @@ class Merging:
         self.pages = pages
         self.kind = f"merged-{pages}"
 
-    @property
+    @functools.cached_property
     def fingerprint(self) -> str:
         """As the machine's, and the kernel's own code: a changed kernel is another artefact."""
-        facts = (machine().fingerprint, self.kind, kernel.kernel_binary(self.pages).hex())
+        facts = (machine().fingerprint, self.kind, kernel.kernel_text(self.pages))
         return hashlib.sha256("\0".join(facts).encode()).hexdigest()
 
     def compile_guest(self, wasm: bytes) -> int:
@@ -42,7 +43,7 @@ class Merging:
         """The artefact of `compile_guest`."""
         return bytes(wrap_module(self.compile_guest(wasm)).serialize())
 
-    def deserialize(self, artefact: bytes) -> int | None:
+    def deserialize(self, artefact: Artefact) -> int | None:
         """As the machine's."""
         return machine().deserialize(artefact)
 

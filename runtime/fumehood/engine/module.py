@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import os
 import tempfile
 import threading
 import weakref
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from fumehood.engine import kernel, native
+from fumehood.engine.artefact import Artefact
 from fumehood.engine.cache import ModuleCache, default_cache
 from fumehood.engine.compiler import compile_in_child, plain
 from fumehood.engine.declared import ExportInfo, ImportInfo, declarations
@@ -154,7 +156,11 @@ def machine_code(binary: bytes, digest: str, engine: Translator) -> int:
 
 
 def _load_artefact(artefact: Path, engine: Translator) -> int:
-    code = engine.deserialize(artefact.read_bytes())
+    with (
+        artefact.open("rb") as file,
+        Artefact(file.fileno(), os.fstat(file.fileno()).st_size) as content,
+    ):
+        code = engine.deserialize(content)
     if code is None:
         raise HostError("wasmtime cannot load what it just compiled")
     return code

@@ -114,6 +114,9 @@ linker_define_func_unchecked: Any = _fn(
 instance_export_get: Any = _fn(
     TINY, "wasmtime_instance_export_get", C.c_bool, P, P, C.c_char_p, SZ, P
 )
+func_new_unchecked: Any = _fn(
+    TINY, "wasmtime_func_new_unchecked", None, P, P, HOST_CALLBACK, P, P, P
+)
 caller_context: Any = _fn(TINY, "wasmtime_caller_context", P, P)
 caller_export_get: Any = _fn(TINY, "wasmtime_caller_export_get", C.c_bool, P, C.c_char_p, SZ, P)
 module_validate: Any = _fn(RUN, "wasmtime_module_validate", P, P, C.c_char_p, SZ)
@@ -286,6 +289,7 @@ def wat2wasm(text: bytes) -> bytes | Failure:
     return data
 
 
+@functools.cache
 def version() -> str:
     """The installed release of wasmtime-py."""
     return metadata.version("wasmtime")
@@ -318,25 +322,28 @@ def self_check() -> None:
 
 
 def check_call(engine: Any) -> None:
-    """One call through the raw layer, made when the process's engine is built. Raises HostError."""
+    """One call through the raw layer and back into a callback, made when the process's engine is
+    built: a host function, so that nothing has to be compiled for it. Raises HostError."""
     import wasmtime
 
-    module = wasmtime.Module(
-        engine, '(module (func (export "f") (param i64) (result i64) local.get 0))'
-    )
     store = wasmtime.Store(engine)
-    store.set_fuel(1000)
-    store.set_epoch_deadline(1)
-    instance = wasmtime.Instance(store, module, [])
-    function = instance.exports(store)["f"]
-    assert isinstance(function, wasmtime.Func)
-    raw = (c_uint64 * RAW_WORDS)(0x1122334455667788)
-    trap = c_void_p()
+    kind = wasmtime.FuncType([wasmtime.ValType.i64()] * 2, [wasmtime.ValType.i64()])
+    callback = HOST_CALLBACK(_subtract)
     context = c_void_p(C.cast(store._context(), c_void_p).value)
-    failed = call(context, byref(function._func), byref(raw), 1, byref(trap))
-    if failed or trap.value or raw[0] != 0x1122334455667788:
+    function = Func()
+    func_new_unchecked(context, pointer(kind), callback, None, None, byref(function))
+    raw = (c_uint64 * (2 * RAW_WORDS))()
+    raw[0], raw[RAW_WORDS] = 0x1122334455667788, 0x1111111111111111
+    trap = c_void_p()
+    failed = call(context, byref(function), byref(raw), 2, byref(trap))
+    if failed or trap.value or raw[0] != 0x0011223344556677:
         raise _refuse("a call through the C API gave another value back")
     store.close()
+
+
+def _subtract(env: int | None, caller: int, words: Any, count: int) -> int:
+    words[0] -= words[RAW_WORDS]
+    return 0
 
 
 self_check()

@@ -7,7 +7,9 @@ indexes are; what is unusual raises `UnusualError`, and the caller goes the ordi
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, TypeVar
+
+T = TypeVar("T", bytes, memoryview)
 
 
 class UnusualError(Exception):
@@ -38,7 +40,7 @@ def sleb(value: int) -> bytes:
         out.append(byte | 0x80)
 
 
-def read_uleb(data: bytes, at: int) -> tuple[int, int]:
+def read_uleb(data: bytes | memoryview, at: int) -> tuple[int, int]:
     """(value, position behind it) of an unsigned LEB128 of at most 64 bits."""
     value = shift = 0
     while True:
@@ -72,8 +74,8 @@ def skip_leb(data: bytes, at: int) -> int:
     return at + 1
 
 
-def read_sections(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """(id, content) of every section, custom ones included."""
+def read_sections(data: T) -> Iterator[tuple[int, T]]:
+    """(id, content) of every section, custom ones included; of a memoryview, views."""
     at = 8
     while at < len(data):
         kind = data[at]

@@ -7,7 +7,6 @@ row fills a cache of its own, changes it, and asks for the module again.
 from __future__ import annotations
 
 import hashlib
-import hmac
 import os
 import subprocess
 import sys
@@ -16,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from fumehood.engine.cache import ModuleCache
+from fumehood.engine.cache import ModuleCache, mac_of
 from fumehood.engine.machine import machine
 from fumehood.testing.gallery.attacks import HARMLESS, Attack
 from fumehood.testing.gallery.stage import Stage
@@ -68,18 +67,14 @@ def _older(entry: Entry) -> None:
     other = entry.file.with_name(f"{entry.digest}-{'0' * 16}.cwasm")
     content = entry.file.read_bytes()
     key = entry.key.read_bytes()
-    inner = hmac.digest(key, content, "sha256")
-    entry.mac.write_bytes(hmac.digest(key, other.name.encode() + b"\0" + inner, "sha256"))
+    entry.mac.write_bytes(mac_of(key, other.name, content))
 
 
 def _forge(entry: Entry) -> None:
     """Foreign code, with a MAC by a key of the forger's own."""
     content = machine().translate(_OTHER)
-    inner = hmac.digest(bytes(32), content, "sha256")
     entry.file.write_bytes(content)
-    entry.mac.write_bytes(
-        hmac.digest(bytes(32), entry.file.name.encode() + b"\0" + inner, "sha256")
-    )
+    entry.mac.write_bytes(mac_of(bytes(32), entry.file.name, content))
 
 
 def _link(entry: Entry) -> None:
