@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from fumehood.engine.making import Made
 
 LEAST: Final = 4096
-"""Inputs of fewer bytes take the kernel's way (docs/wire.md; `make bench`, echo 1 KiB)."""
+"""Smaller inputs for which there is no room yet take the kernel's way: to ask for room costs more."""
 MOST: Final = 0x7FFF_FFFF
+"""Bytes of one reservation at most, so that its i32 is positive to a guest that reads it signed."""
 MAGIC: Final = 0x3142_4846
 
 _SIZE: Final = 32
@@ -44,7 +45,8 @@ class Bulk:
     """The descriptor at `address` in the main module's own `memory`, of one sandbox.
 
     Raises ProtocolError where there is none. Owns views of the guest's memory: `close()` it before
-    its store is deleted. Memory never moves (`machine.py`), so only its size is asked for again.
+    its store is deleted. Memory never moves (`machine.py`) and never shrinks, so what lies within the
+    view lies within the memory; beyond it, the memory's size is asked for again.
     """
 
     __slots__ = ("_context", "_memory", "_view", "_where", "_words")
@@ -74,12 +76,9 @@ class Bulk:
         that raises. ProtocolError for a buffer that does not hold what the guest says it does,
         OutOfMemory where neither way has room.
         """
-        if not LEAST <= size <= MOST:
-            self._by_kernel(blocks, data, size)
-            return
         capacity, buffer = _room(self._words, _ROOM_AT)
-        if capacity < size:
-            given = sandbox.reserve(size)
+        if capacity < size or not size:
+            given = sandbox.reserve(size) if LEAST <= size <= MOST else 0
             if not given:
                 self._by_kernel(blocks, data, size)
                 return
@@ -90,8 +89,10 @@ class Bulk:
                     f"{capacity} at {buffer}"
                 )
         blocks.begin(0)
-        view = self._now()
-        check_range(buffer, size, len(view), "the input buffer")
+        view = self._view
+        if buffer + size > len(view):
+            view = self._now()
+            check_range(buffer, size, len(view), "the input buffer")
         view[buffer : buffer + size] = data
         _announce(self._words, _CALL_AT, size, 0, 0)
 
