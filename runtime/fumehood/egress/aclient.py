@@ -17,8 +17,7 @@ from anyio import to_thread
 from anyio.lowlevel import EventLoopToken, checkpoint, current_token
 
 from fumehood.abi.http import HTTPRequest, HTTPResponse
-from fumehood.egress.ahttp import Connection
-from fumehood.egress.apools import AsyncPools
+from fumehood.egress.apools import AnyConnection, AsyncPools
 from fumehood.egress.awire import Waits
 from fumehood.egress.decode import BoundedBody, BoundedStream
 from fumehood.egress.exchange import (
@@ -34,7 +33,7 @@ from fumehood.egress.failures import boundary, translated
 from fumehood.egress.policy import Grant, Headers, Target
 from fumehood.egress.resolver import Resolver, SystemResolver
 from fumehood.egress.secrets import NO_SECRETS, Secrets
-from fumehood.egress.transport import Proxy, tls_context
+from fumehood.egress.transport import Network
 from fumehood.egress.wire import Operation
 from fumehood.errors import (
     ClosedError,
@@ -67,12 +66,11 @@ class AsyncClient:
         ca_file: str | None = None,
         proxy: str | None = None,
         proxy_private: Iterable[str] = (),
+        http2: bool = False,
         resolver: Resolver | None = None,
     ) -> None:
-        if ca_file is not None:
-            tls_context(ca_file)  # a bad file is reported now, not at the first request
-        via = Proxy.parse(proxy, proxy_private) if proxy is not None else None
-        self._pools = AsyncPools(resolver or SystemResolver(), via, ca_file)
+        network = Network(ca_file, proxy, tuple(proxy_private), http2)
+        self._pools = AsyncPools(resolver or SystemResolver(), network)
         self._loop: EventLoopToken | None = None
         self._closed = False
 
@@ -204,7 +202,7 @@ class _Exchange:
         self._sent = len(body)
         self._waits = Waits(Operation.begin(meter, target.url))
         self._began = time.monotonic()
-        self._connection: Connection | None = None
+        self._connection: AnyConnection | None = None
         self._closed = False
         self.coding: str | None = None
         self.raw_headers: RawHeaders = []

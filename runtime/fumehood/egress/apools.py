@@ -7,7 +7,7 @@ is kept alive never serves a grant that was not given its address.
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from typing import Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import anyio
 import httpcore
@@ -17,29 +17,35 @@ from fumehood.egress.ahttp import Connection
 from fumehood.egress.awire import TLS, Stream, Waits, connect
 from fumehood.egress.policy import Grant
 from fumehood.egress.resolver import LOOKUPS, Resolver
-from fumehood.egress.transport import Proxy, granted, share, tls_context
+from fumehood.egress.transport import Network, Proxy, granted, share, tls_context
 from fumehood.egress.url import URL, IPAddress
 from fumehood.errors import TransportError
+
+if TYPE_CHECKING:
+    from fumehood.egress.ahttp2 import Connection2
 
 IDLE: Final = 1024
 """Idle connections that are kept: as many as a busy loop uses again at once."""
 
 _Key = tuple[Grant, str, str, int]
 
+AnyConnection: TypeAlias = "Connection | Connection2"
+
 
 class AsyncPools:
     """The connections of one client. Belongs to one event loop."""
 
-    def __init__(self, resolver: Resolver, proxy: Proxy | None, ca_file: str | None) -> None:
+    def __init__(self, resolver: Resolver, network: Network) -> None:
         self._resolver = resolver
-        self._proxy = proxy
-        self._ca_file = ca_file
-        self._idle: OrderedDict[_Key, deque[Connection]] = OrderedDict()
+        self._proxy = network.check()
+        self._ca_file = network.ca_file
+        self._http2 = network.http2
+        self._idle: OrderedDict[_Key, deque[AnyConnection]] = OrderedDict()
         self._count = 0
         self._lookups: anyio.CapacityLimiter | None = None
         self._closed = False
 
-    def take(self, grant: Grant, url: URL) -> Connection | None:
+    def take(self, grant: Grant, url: URL) -> AnyConnection | None:
         """An idle connection that still stands, or None."""
         idle = self._idle.get(_key(grant, url))
         while idle:
@@ -50,7 +56,7 @@ class AsyncPools:
             connection.close()
         return None
 
-    def give(self, grant: Grant, url: URL, connection: Connection) -> None:
+    def give(self, grant: Grant, url: URL, connection: AnyConnection) -> None:
         """Keep a connection that can be used again; else, and beyond their number, close one."""
         if self._closed or not connection.reuse():
             connection.close()
@@ -64,14 +70,12 @@ class AsyncPools:
             self._drop_oldest()
         self._forget_expired()
 
-    async def open(self, grant: Grant, url: URL, waits: Waits) -> Connection:
+    async def open(self, grant: Grant, url: URL, waits: Waits) -> AnyConnection:
         """A new connection to a checked address of `url`'s host, or through the proxy."""
         proxy = self._proxy
         if proxy is None:
             stream = await self._dial(grant, url, waits)
-            if url.scheme == "https":
-                stream = await self._secured(waits, stream, url)
-            return Connection(stream)
+            return await self._speaking(waits, stream, url)
         stream = await self._dial(proxy.grant, proxy.url, waits)
         if proxy.url.scheme == "https":
             stream = await self._secured(waits, stream, proxy.url)
@@ -82,13 +86,27 @@ class AsyncPools:
         except BaseException:
             stream.close()
             raise
-        return Connection(await self._secured(waits, stream, url))
+        return await self._speaking(waits, stream, url)
 
     def close(self) -> None:
         """Close every idle connection, and those that come back later. Idempotent."""
         self._closed = True
         while self._count:
             self._drop_oldest()
+
+    async def _speaking(self, waits: Waits, stream: Stream, url: URL) -> AnyConnection:
+        """The connection to the origin itself, in what its handshake agreed on."""
+        if url.scheme != "https":
+            return Connection(stream)
+        if not self._http2:
+            return Connection(await self._secured(waits, stream, url))
+        context = tls_context(self._ca_file, http2=True)
+        secured = await TLS.handshake(waits, stream, context, url.bracketed)
+        if secured.protocol != "h2":
+            return Connection(secured)
+        from fumehood.egress.ahttp2 import Connection2
+
+        return Connection2(secured)
 
     async def _secured(self, waits: Waits, stream: Stream, url: URL) -> Stream:
         return await TLS.handshake(waits, stream, tls_context(self._ca_file), url.bracketed)
@@ -128,7 +146,7 @@ class AsyncPools:
             limiter=self._lookups,
         )
 
-    def _drop(self, idle: deque[Connection]) -> None:
+    def _drop(self, idle: deque[AnyConnection]) -> None:
         self._count -= 1
         idle.popleft().close()
 

@@ -195,6 +195,11 @@ class TLS:
             raise
         return stream
 
+    @property
+    def protocol(self) -> str | None:
+        """What the handshake agreed on."""
+        return self._tls.selected_alpn_protocol()
+
     async def read(self, waits: Waits, size: int, check: Check | None = None) -> bytes:
         """See `Stream`. An end without TLS's own closing alert is a loss: a body that ends with
         the connection cannot be trusted to be whole."""

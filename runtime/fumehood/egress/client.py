@@ -26,7 +26,7 @@ from fumehood.egress.failures import boundary, translated
 from fumehood.egress.policy import Grant, Headers, Target
 from fumehood.egress.resolver import Resolver, SystemResolver
 from fumehood.egress.secrets import NO_SECRETS, Secrets
-from fumehood.egress.transport import Pools, Proxy, tls_context
+from fumehood.egress.transport import Network, Pools
 from fumehood.egress.wire import Operation, current
 from fumehood.errors import (
     ClosedError,
@@ -41,7 +41,8 @@ class Client:
     """Sends requests of guests. Thread-safe; owns its connections until `close`.
 
     `ca_file` replaces the CA bundle; `proxy` is the operator's (`proxy_private`: networks its
-    name may resolve to); `resolver` is for tests. The environment (proxies, `.netrc`, CA
+    name may resolve to); with `http2` servers are offered HTTP/2, which needs the package h2;
+    `resolver` is for tests. The environment (proxies, `.netrc`, CA
     variables) has no say, and there are no cookies. Raises ConfigError.
     """
 
@@ -51,12 +52,11 @@ class Client:
         ca_file: str | None = None,
         proxy: str | None = None,
         proxy_private: Iterable[str] = (),
+        http2: bool = False,
         resolver: Resolver | None = None,
     ) -> None:
-        if ca_file is not None:
-            tls_context(ca_file)  # a bad file is reported now, not at the first request
-        via = Proxy.parse(proxy, proxy_private) if proxy is not None else None
-        self._pools = Pools(resolver or SystemResolver(), via, ca_file)
+        network = Network(ca_file, proxy, tuple(proxy_private), http2)
+        self._pools = Pools(resolver or SystemResolver(), network)
 
     def __enter__(self) -> Self:
         return self

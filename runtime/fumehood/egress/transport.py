@@ -73,11 +73,42 @@ class Proxy:
         return cls(url, grant, basic)
 
 
+@dataclass(frozen=True, slots=True)
+class Network:
+    """What the operator says about the network: a CA file that replaces the bundle, a proxy
+    (`proxy_private`: networks that its name may resolve to), and whether to ask for HTTP/2.
+
+    `check` it before use.
+    """
+
+    ca_file: str | None = None
+    proxy: str | None = field(default=None, repr=False)  # may hold a password
+    proxy_private: tuple[str, ...] = ()
+    http2: bool = False
+
+    def check(self) -> Proxy | None:
+        """The proxy, parsed. Raises ConfigError for what cannot be used, now and not at the first
+        request."""
+        if self.http2:
+            try:
+                import h2  # noqa: F401 - only looked for
+            except ImportError:
+                raise ConfigError(
+                    "network.http2 needs the package h2",
+                    problems=[("network.http2", "the package h2 is not installed")],
+                    hint="pip install 'fumehood[http2]'",
+                ) from None
+        if self.ca_file is not None:
+            tls_context(self.ca_file)
+        return Proxy.parse(self.proxy, self.proxy_private) if self.proxy is not None else None
+
+
 @functools.lru_cache(maxsize=8)
-def tls_context(ca_file: str | None) -> ssl.SSLContext:
+def tls_context(ca_file: str | None, http2: bool = False) -> ssl.SSLContext:
     """A verifying context: the CA bundle that ships with httpx, or the operator's instead.
 
-    The environment (`SSL_CERT_FILE`) has no say. Raises ConfigError for a file that is no bundle.
+    The environment (`SSL_CERT_FILE`) has no say. With `http2` that is offered first. Raises
+    ConfigError for a file that is no bundle.
     """
     try:
         context = ssl.create_default_context(cafile=ca_file or certifi.where())
@@ -86,7 +117,7 @@ def tls_context(ca_file: str | None) -> ssl.SSLContext:
             f"network.ca_file cannot be used: {problem}",
             problems=[("network.ca_file", str(problem))],
         ) from None
-    context.set_alpn_protocols(["http/1.1"])
+    context.set_alpn_protocols(["h2", "http/1.1"] if http2 else ["http/1.1"])
     return context
 
 
@@ -199,10 +230,11 @@ class _Entry:
 class Pools:
     """The pools of one client, by grant and scheme. Thread-safe."""
 
-    def __init__(self, resolver: Resolver, proxy: Proxy | None, ca_file: str | None) -> None:
+    def __init__(self, resolver: Resolver, network: Network) -> None:
         self._resolver = resolver
-        self._proxy = proxy
-        self._ca_file = ca_file
+        self._proxy = network.check()
+        self._ca_file = network.ca_file
+        self._http2 = network.http2
         self._lock = threading.Lock()
         self._entries: OrderedDict[tuple[Grant, str], _Entry] = OrderedDict()
         self._closed = False
@@ -256,29 +288,37 @@ class Pools:
 
     def _make(self, grant: Grant, scheme: str) -> httpcore.ConnectionPool:
         backend = Backend(grant, self._resolver, self._proxy, self._streams.add)
-        context = tls_context(self._ca_file) if scheme == "https" else None
-        # No limit on open connections: waiting for one could not be cancelled, and callers are
-        # bounded by their own threads.
-        if self._proxy is None:
-            return httpcore.ConnectionPool(
-                ssl_context=context,
-                max_connections=None,
+        if scheme == "https" and self._http2:
+            from fumehood.egress.http2pool import Pool
+
+            return Pool(
+                ssl_context=tls_context(self._ca_file, http2=True),
                 max_keepalive_connections=KEPT_ALIVE,
                 keepalive_expiry=KEEP_TIME,
                 network_backend=backend,
+                proxy=self._tunnel(),
             )
-        url, basic = self._proxy.url, self._proxy.authorization
-        return httpcore.HTTPProxy(
-            proxy_url=httpcore.URL(
-                scheme=url.scheme, host=url.bracketed, port=url.port, target="/"
-            ),
-            proxy_headers=[(b"Proxy-Authorization", basic)] if basic else None,
+        context = tls_context(self._ca_file) if scheme == "https" else None
+        # No limit on open connections: waiting for one could not be cancelled, and callers are
+        # bounded by their own threads.
+        return httpcore.ConnectionPool(
+            proxy=self._tunnel(),
             ssl_context=context,
-            proxy_ssl_context=tls_context(self._ca_file) if url.scheme == "https" else None,
             max_connections=None,
             max_keepalive_connections=KEPT_ALIVE,
             keepalive_expiry=KEEP_TIME,
             network_backend=backend,
+        )
+
+    def _tunnel(self) -> httpcore.Proxy | None:
+        """The proxy, for httpcore."""
+        if self._proxy is None:
+            return None
+        url, basic = self._proxy.url, self._proxy.authorization
+        return httpcore.Proxy(
+            httpcore.URL(scheme=url.scheme, host=url.bracketed, port=url.port, target="/"),
+            headers=[(b"Proxy-Authorization", basic)] if basic else None,
+            ssl_context=tls_context(self._ca_file) if url.scheme == "https" else None,
         )
 
 

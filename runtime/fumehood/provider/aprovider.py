@@ -16,6 +16,7 @@ from fumehood.abi import speech as speech_wire
 from fumehood.abi.messages import Conversation
 from fumehood.abi.tools import Tool
 from fumehood.egress.aclient import AsyncClient
+from fumehood.egress.transport import Network
 from fumehood.errors import Error
 from fumehood.limits import Limits
 from fumehood.provider import plans, workers
@@ -25,7 +26,7 @@ from fumehood.provider.astream import AsyncChatStream
 from fumehood.provider.audit import Audit
 from fumehood.provider.base import Base
 from fumehood.provider.effects import Op
-from fumehood.provider.file import Network
+from fumehood.provider.network import given
 from fumehood.provider.opening import Opened, Spec, make_client
 from fumehood.provider.plans import Plan
 from fumehood.provider.pool import Pool
@@ -109,6 +110,7 @@ class AsyncProvider(Base):
         reuse: bool = False,
         generation: GenerationName | None = None,
         pool: Pool | None = None,
+        network: Mapping[str, Any] | None = None,
     ) -> Opening[AsyncProvider]:
         """Open a plugin, on a thread. Arguments and errors as `Provider.open`."""
         spec = Spec(
@@ -119,7 +121,10 @@ class AsyncProvider(Base):
             limits=Limits() if limits is None else limits,
             generation=generation,
         )
-        return Opening(functools.partial(open_async, cls, spec, reuse=reuse, pool=pool))
+        chosen = given(network)
+        return Opening(
+            functools.partial(open_async, cls, spec, network=chosen, reuse=reuse, pool=pool)
+        )
 
     # -- operations -----------------------------------------------------------------------
 
@@ -307,7 +312,12 @@ async def open_async(
         raise
     return cls(
         versions,
-        AsyncClient(ca_file=network.ca_file, proxy=network.proxy),
+        AsyncClient(
+            ca_file=network.ca_file,
+            proxy=network.proxy,
+            proxy_private=network.proxy_private,
+            http2=network.http2,
+        ),
         reuse=reuse,
         audit=audit,
         pool=pool,

@@ -7,11 +7,10 @@ whole is raised at once. Unknown keys are an error which names the nearest known
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -20,10 +19,12 @@ import platformdirs
 import yaml
 
 from fumehood.abi import jsonwire
+from fumehood.egress.transport import Network
 from fumehood.errors import ConfigError, ProtocolError, UsageError
 from fumehood.limits import MIB, Limits, parse_limits, quantity
 from fumehood.provider.audit import Settings
-from fumehood.provider.plain import plain
+from fumehood.provider.network import parse as parse_network
+from fumehood.provider.plain import plain, unknown_keys
 
 NAMES: Final = tuple(
     f"{stem}.{ending}"
@@ -36,7 +37,6 @@ MAX_FILE: Final = 4 * MIB
 _FILE_KEYS: Final = ("providers", "network", "audit", "oci")
 _ENTRY_KEYS: Final = ("name", "path", "sha256", "config", "secrets", "limits", "grants")
 _GRANT_KEYS: Final = ("private", "ports", "clock")
-_NETWORK_KEYS: Final = ("ca_file", "proxy")
 _NATIVE: Final = (".so", ".dylib", ".dll", ".pyd")
 _SHA256: Final = re.compile(r"(?:sha256:)?([0-9a-fA-F]{64})")
 
@@ -65,20 +65,12 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Network:
-    """`[network]`: the operator's CA file (absolute path) and proxy, for the whole file."""
-
-    ca_file: str | None = None
-    proxy: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class PluginsFile:
     """A file as read: entries by name, each usable or the error that says why it is not."""
 
     path: Path | None
     entries: Mapping[str, Entry | ConfigError]
-    network: Network = Network()
+    network: Network = field(default_factory=Network)
     audit: Settings | None = None
 
 
@@ -124,7 +116,7 @@ def parse(document: object, path: Path | None) -> PluginsFile:
     if not isinstance(document.get("oci", {}), dict):
         problems.append(("oci", "must be a table"))
     folder = (path.parent if path else Path()).absolute()
-    network = _network(document.get("network", {}), folder, problems)
+    network = parse_network(document.get("network", {}), folder, problems)
     audit: Settings | None = None
     if "audit" in document:
         try:
@@ -145,18 +137,6 @@ def parse(document: object, path: Path | None) -> PluginsFile:
             entry = ConfigError(f"two entries are called {name!r}", problems=[(name, "twice")])
         entries[name] = entry
     return PluginsFile(path, entries, network, audit)
-
-
-def unknown_keys(table: Mapping[str, Any], known: Iterable[str], where: str) -> list[Problem]:
-    """A problem for each key of `table` that is not `known`, naming the nearest that is."""
-    known = list(known)
-    problems = []
-    for key in table:
-        if key not in known:
-            near = difflib.get_close_matches(str(key), known, 1, 0.5)
-            advice = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
-            problems.append((f"{where}.{key}" if where else str(key), f"unknown key; {advice}"))
-    return problems
 
 
 def _load(path: Path, text: str) -> object:
@@ -257,22 +237,6 @@ def _grants(
         if not 0 < step <= 10**9:
             problems.append((f"{where}.clock", 'must be a time up to a second, such as "1ms"'))
     return tuple(private), tuple(ports), step
-
-
-def _network(table: object, folder: Path, problems: list[Problem]) -> Network:
-    if not isinstance(table, dict):
-        problems.append(("network", "must be a table"))
-        return Network()
-    problems += unknown_keys(table, _NETWORK_KEYS, "network")
-    for key in _NETWORK_KEYS:
-        if not isinstance(table.get(key, ""), str):
-            problems.append((f"network.{key}", "must be text"))
-            return Network()
-    ca_file = table.get("ca_file")
-    return Network(
-        ca_file=str(folder / Path(ca_file).expanduser()) if ca_file else None,
-        proxy=table.get("proxy") or None,
-    )
 
 
 def _texts(value: object) -> bool:

@@ -21,8 +21,8 @@ from fumehood.egress.secrets import SHORTEST, Secrets, Slot
 from fumehood.egress.sources import read_secret
 from fumehood.egress.url import parse_url
 from fumehood.errors import ConfigError, clip
-from fumehood.provider.file import unknown_keys
 from fumehood.provider.hosts import Hosts
+from fumehood.provider.plain import unknown_keys
 
 API_KEY: Final = "api_key"
 _SOURCES: Final = ("env:", "file:", "keyring:")

@@ -17,6 +17,7 @@ from typing import Any
 from fumehood import arguments
 from fumehood.abi import calls, jsonwire, outputs
 from fumehood.egress.client import Client
+from fumehood.egress.transport import Network
 from fumehood.errors import (
     ConfigError,
     Error,
@@ -35,7 +36,6 @@ from fumehood.provider.audit import Audit
 from fumehood.provider.config import Config, Settings
 from fumehood.provider.effects import Op
 from fumehood.provider.failures import call
-from fumehood.provider.file import Network
 from fumehood.provider.runtime import Client as AnyClient
 from fumehood.provider.runtime import Compiled, Host, Session
 from fumehood.provider.traits import GenerationName, Traits, detect
@@ -85,7 +85,12 @@ class Opened:
 
 def make_client(network: Network = Network()) -> Client:  # noqa: B008 - frozen
     """The HTTP client of a provider or of a whole file."""
-    return Client(ca_file=network.ca_file, proxy=network.proxy)
+    return Client(
+        ca_file=network.ca_file,
+        proxy=network.proxy,
+        proxy_private=network.proxy_private,
+        http2=network.http2,
+    )
 
 
 def load(spec: Spec) -> tuple[CompiledPlugin, bool]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import datetime
+import difflib
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from fumehood.errors import ConfigError
@@ -40,6 +41,20 @@ def plain(value: object, where: str, depth: int = 0) -> Any:
     if value is None or isinstance(value, str | bool | int | float):
         return value
     raise _bad(where, f"a {type(value).__name__} cannot stand here")
+
+
+def unknown_keys(
+    table: Mapping[str, Any], known: Iterable[str], where: str
+) -> list[tuple[str, str]]:
+    """A problem for each key of `table` that is not `known`, naming the nearest that is."""
+    known = list(known)
+    problems = []
+    for key in table:
+        if key not in known:
+            near = difflib.get_close_matches(str(key), known, 1, 0.5)
+            advice = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
+            problems.append((f"{where}.{key}" if where else str(key), f"unknown key; {advice}"))
+    return problems
 
 
 def _bad(where: str, message: str) -> ConfigError:

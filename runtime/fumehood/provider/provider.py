@@ -12,11 +12,13 @@ from fumehood.abi import calls
 from fumehood.abi import speech as speech_wire
 from fumehood.abi.messages import Conversation
 from fumehood.abi.tools import Tool
+from fumehood.egress.transport import Network
 from fumehood.errors import Cancelled, Error
 from fumehood.limits import Limits
 from fumehood.provider import plans
 from fumehood.provider.audit import Audit
 from fumehood.provider.base import Base
+from fumehood.provider.network import given
 from fumehood.provider.opening import Opened, Spec, make_client
 from fumehood.provider.plans import Plan
 from fumehood.provider.pool import Pool
@@ -72,13 +74,15 @@ class Provider(Base):
         reuse: bool = False,
         generation: GenerationName | None = None,
         pool: Pool | None = None,
+        network: Mapping[str, Any] | None = None,
     ) -> Provider:
         """Open a plugin: a path, the bytes of a module, or `"bundled:openai"`.
 
         `config` is what plugins.toml has under `[providers.config]`, `secrets` what it has under
         `[providers.secrets]`, `allowed_hosts` is added to the config's own. `generation` ("A",
         "B" or "C") overrides the detection of provider-abi.md §0.1. `pool` bounds the instances
-        that live at once; without one there is the process's own.
+        that live at once; without one there is the process's own. `network` is what plugins.toml
+        has under `[network]`.
 
         Raises LoadError, ConfigError (all problems of the config by key path), and what the
         plugin's own exports raise.
@@ -91,7 +95,7 @@ class Provider(Base):
             limits=Limits() if limits is None else limits,
             generation=generation,
         )
-        return open_spec(cls, spec, reuse=reuse, pool=pool)
+        return open_spec(cls, spec, network=given(network), reuse=reuse, pool=pool)
 
     # -- operations -----------------------------------------------------------------------
 
@@ -257,6 +261,7 @@ def open_spec(
     spec: Spec,
     *,
     client: Client | None = None,
+    network: Network = Network(),  # noqa: B008 - frozen
     reuse: bool = False,
     audit: Audit | None = None,
     pool: Pool | None = None,
@@ -264,7 +269,7 @@ def open_spec(
 ) -> Provider:
     """Open a spec. `client` is shared and stays open; without one the provider has its own. With
     `watch` the plugin is opened again whenever its file changes."""
-    own = make_client() if client is None else None
+    own = make_client(network) if client is None else None
     try:
         versions = open_versions(spec, client or own, audit=audit, watch=watch)  # type: ignore[arg-type]  # one of them is there
     except BaseException:
