@@ -78,7 +78,10 @@ class Bulk:
         """
         capacity, buffer = _room(self._words, _ROOM_AT)
         if capacity < size or not size:
-            given = sandbox.reserve(size) if LEAST <= size <= MOST else 0
+            given = 0
+            if LEAST <= size <= MOST:
+                blocks.begin(0)  # for this entry; the call begins with registers of its own
+                given = sandbox.reserve(size)
             if not given:
                 self._by_kernel(blocks, data, size)
                 return
