@@ -32,12 +32,23 @@ NETWORK: Final = "A guest reaches the hosts that were granted, nothing else."
 NOTHING: Final = "A guest sees no environment, argument, file, key or stream of the host."
 SURFACE: Final = "What guests do not need is not there."
 
+_LARGE: Final = "x" * 8_192
+"""An input for which the host asks a guest with a bulk descriptor for room."""
+
 _ENDLESS: Final = (
     Attack("endless_loop", "endless work", ENDLESS, "Timeout", detail={"limit": "deadline"}),
     Attack("start_loop", "endless work", ENDLESS, "Timeout", detail={"limit": "deadline"}),
     Attack("initialize_loop", "endless work", ENDLESS, "Timeout", detail={"limit": "deadline"}),
     Attack("ctors_loop", "endless work", ENDLESS, "Timeout", detail={"limit": "deadline"}),
     Attack("hs_init_loop", "endless work", ENDLESS, "Timeout", detail={"limit": "deadline"}),
+    Attack(
+        "bulk_loop",
+        "endless work",
+        ENDLESS,
+        "Timeout",
+        detail={"limit": "deadline"},
+        input=_LARGE,
+    ),
     Attack("fill_loop", "endless work", ENDLESS, "LimitError"),
     Attack("poll_sleep", "endless work", HOST_TIME, "Timeout", detail={"limit": "deadline"}),
     Attack("poll_absolute", "endless work", HOST_TIME, "Timeout", detail={"limit": "deadline"}),
@@ -117,6 +128,10 @@ _HANDLES: Final = (
     Attack("forged_access", "handles", HANDLES, HARMLESS, answer=b"0" * 16),
     Attack("forged_free", "handles", HANDLES, HARMLESS, answer=b"sound"),
     Attack("forged_handle", "handles", HANDLES, "ProtocolError"),
+    Attack("bulk_output", "handles", HANDLES, "ProtocolError"),
+    Attack("bulk_room", "handles", HANDLES, "ProtocolError", input=_LARGE),
+    Attack("bulk_descriptor", "handles", HANDLES, "ProtocolError"),
+    Attack("bulk_kernel", "handles", HANDLES, HARMLESS, answer=b"00o", input=_LARGE),
     Attack("interior_handle", "handles", HANDLES, "ProtocolError"),
     Attack("freed_handle", "handles", HANDLES, "ProtocolError"),
     Attack("forged_input", "handles", HANDLES, HARMLESS, answer=b"0" * 12, input="short"),
