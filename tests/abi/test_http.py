@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from fumehood.abi import http
+from fumehood.abi import http, jsonwire
 from fumehood.abi.http import (
     HTTPRequest,
     HTTPResponse,
@@ -18,7 +18,7 @@ from fumehood.abi.http import (
     decode_response,
     encode_request,
     encode_response,
-    encode_response_value,
+    response_document,
 )
 from fumehood.errors import ProtocolError, UsageError
 
@@ -323,7 +323,7 @@ def test_invalid_utf8_beside_a_long_body() -> None:
 
 def test_response_value_stands_inside_another_document() -> None:
     reply = HTTPResponse(404, (("a", "b"),), b"no")
-    assert bytes(encode_response_value(reply)) == encode_response(reply)
+    assert jsonwire.encode(response_document(reply)) == encode_response(reply)
 
 
 def test_no_key_and_no_prompt_in_a_repr() -> None:

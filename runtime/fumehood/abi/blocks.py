@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 from fumehood.abi import jsonwire
-from fumehood.abi.bytearrays import as_bytes, raw_bytes
+from fumehood.abi.bytearrays import as_bytes
 from fumehood.abi.fields import (
     Object,
     as_bool,
@@ -17,6 +17,7 @@ from fumehood.abi.fields import (
     opt_text,
     without_none,
 )
+from fumehood.abi.wire import JSON, Wire
 from fumehood.errors import ProtocolError, UsageError
 
 
@@ -115,19 +116,19 @@ Block: TypeAlias = (
 BLOCKS: Final = (Text, Image, ImageURL, PDF, Audio, Thinking, ToolUse, ToolResult, ResourceLink)
 
 
-def encode_block(block: Block) -> Object:
-    """One content block for `jsonwire.encode`; its bytes are `msgspec.Raw`."""
+def encode_block(block: Block, wire: Wire = JSON) -> Object:
+    """One content block for `wire.encode`."""
     match block:
         case Text(text):
             return {"type": "text", "text": text}
         case Image(data, mime_type):
-            return {"type": "image", "mime_type": mime_type, "data": raw_bytes(data)}
+            return {"type": "image", "mime_type": mime_type, "data": wire.binary(data)}
         case ImageURL(url):
             return {"type": "image_url", "url": url}
         case PDF(data):
-            return {"type": "pdf", "data": raw_bytes(data)}
+            return {"type": "pdf", "data": wire.binary(data)}
         case Audio(data, mime_type):
-            return {"type": "audio", "mime_type": mime_type, "data": raw_bytes(data)}
+            return {"type": "audio", "mime_type": mime_type, "data": wire.binary(data)}
         case Thinking(text, signature):
             return without_none({"type": "thinking", "text": text, "signature": signature})
         case ToolUse(id_, name, arguments):
@@ -140,7 +141,7 @@ def encode_block(block: Block) -> Object:
                     "id": id_,
                     "name": name,
                     "is_error": is_error,
-                    "content": [encode_block(inner) for inner in content],
+                    "content": [encode_block(inner, wire) for inner in content],
                 }
             )
         case ResourceLink(uri, name, description, mime_type):

@@ -65,7 +65,9 @@ def decode_bytes(text: bytes, what: str) -> bytes:
 
 
 def as_bytes(value: Any, what: str) -> bytes:
-    """The bytes of an array that is decoded already. Raises ProtocolError."""
+    """The bytes of an array that is decoded already, or of a `bin`. Raises ProtocolError."""
+    if type(value) is bytes:
+        return value
     if type(value) is list and set(map(type, value)) <= {int}:
         try:
             return bytes(value)

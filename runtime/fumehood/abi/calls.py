@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from fumehood.abi import jsonwire
-from fumehood.abi.bytearrays import as_bytes, raw_bytes
+from fumehood.abi.bytearrays import as_bytes
 from fumehood.abi.fields import (
     U32_MAX,
     Object,
@@ -23,10 +23,11 @@ from fumehood.abi.fields import (
     opt_number,
     opt_text,
 )
-from fumehood.abi.http import HTTPResponse, encode_response_value
+from fumehood.abi.http import HTTPResponse, response_document
 from fumehood.abi.messages import Message, decode_messages, encode_messages
 from fumehood.abi.messages_gen_a import encode_messages_gen_a
 from fumehood.abi.tools import Tool, decode_tools, encode_tools
+from fumehood.abi.wire import JSON, Wire
 
 NULL: Final = b"null"
 """What exports without input receive (§0.2)."""
@@ -44,9 +45,9 @@ class CompletionRequest:
     temperature: float | None = None
 
 
-def encode_config(cfg: Mapping[str, Any]) -> msgspec.Raw:
-    """`cfg`, checked and encoded once, to stand in many inputs. Raises UsageError."""
-    return msgspec.Raw(config_input(cfg))
+def encode_config(cfg: Mapping[str, Any], wire: Wire = JSON) -> msgspec.Raw:
+    """`cfg`, checked and encoded once, to stand in many inputs of that wire. Raises UsageError."""
+    return msgspec.Raw(config_input(cfg, wire))
 
 
 Config = Mapping[str, Any] | msgspec.Raw
@@ -57,15 +58,15 @@ def _cfg(cfg: Config) -> Any:
     return cfg if isinstance(cfg, msgspec.Raw) else jsonwire.checked(dict(cfg), "cfg")
 
 
-def config_input(cfg: Config) -> bytes:
+def config_input(cfg: Config, wire: Wire = JSON) -> bytes:
     """A bare config object: `from_config`, `supports_streaming`, `chat_stream_parser_start`,
     `list_models` of direct mode."""
-    return bytes(cfg) if isinstance(cfg, msgspec.Raw) else jsonwire.encode(_cfg(cfg))
+    return bytes(cfg) if isinstance(cfg, msgspec.Raw) else wire.encode(_cfg(cfg))
 
 
-def cfg_input(cfg: Config) -> bytes:
+def cfg_input(cfg: Config, wire: Wire = JSON) -> bytes:
     """`{"cfg":…}`: `list_models_static`, `list_models_request`."""
-    return jsonwire.encode({"cfg": _cfg(cfg)})
+    return wire.encode({"cfg": _cfg(cfg)})
 
 
 def init_logging_input(level: str) -> bytes:
@@ -78,20 +79,22 @@ def chat_input(
     messages: Iterable[Message],
     tools: Iterable[Tool] | None = None,
     gen_a: bool = False,
+    wire: Wire = JSON,
 ) -> bytes:
     """`{"cfg","messages","tools"}`: `chat_request`, `chat_stream_request`, `chat`, `chat_stream`.
 
-    Raises UsageError for what has no JSON form.
+    Raises UsageError for what has no form in JSON.
     """
-    encoded = encode_messages_gen_a(messages) if gen_a else encode_messages(messages)
-    return jsonwire.encode({"cfg": _cfg(cfg), "messages": encoded, "tools": encode_tools(tools)})
+    encode = encode_messages_gen_a if gen_a else encode_messages
+    encoded = encode(messages, wire)
+    return wire.encode({"cfg": _cfg(cfg), "messages": encoded, "tools": encode_tools(tools)})
 
 
 def decode_chat_input(
-    data: bytes, what: str = "a chat"
+    data: bytes, what: str = "a chat", wire: Wire = JSON
 ) -> tuple[Object, list[Message], list[Tool] | None]:
     """(cfg, messages, tools) of the input above. Raises ProtocolError."""
-    obj = as_object(jsonwire.decode(data, what), what)
+    obj = as_object(wire.decode(data, what), what)
     return (
         get_object(obj, "cfg", what),
         decode_messages(field(obj, "messages", what), f"{what}.messages"),
@@ -99,29 +102,31 @@ def decode_chat_input(
     )
 
 
-def resp_input(cfg: Config | None, response: HTTPResponse) -> bytes:
+def resp_input(cfg: Config | None, response: HTTPResponse, wire: Wire = JSON) -> bytes:
     """`{"cfg":…,"resp":{"resp":…}}`: `parse_*_response`, `classify_chat_error`.
 
     `parse_list_models_response` takes no config: None leaves the key out.
     """
     out: Object = {} if cfg is None else {"cfg": _cfg(cfg)}
-    out["resp"] = encode_response_value(response)
-    return jsonwire.encode(out)
+    out["resp"] = response_document(response, wire)
+    return wire.encode(out)
 
 
-def embed_input(cfg: Config, inputs: Sequence[str]) -> bytes:
+def embed_input(cfg: Config, inputs: Sequence[str], wire: Wire = JSON) -> bytes:
     """`{"cfg","inputs"}`: `embed_request`, `embed`."""
-    return jsonwire.encode({"cfg": _cfg(cfg), "inputs": list(inputs)})
+    return wire.encode({"cfg": _cfg(cfg), "inputs": list(inputs)})
 
 
-def decode_embed_input(data: bytes, what: str = "an embedding") -> tuple[Object, list[str]]:
+def decode_embed_input(
+    data: bytes, what: str = "an embedding", wire: Wire = JSON
+) -> tuple[Object, list[str]]:
     """(cfg, inputs). Raises ProtocolError."""
-    obj = as_object(jsonwire.decode(data, what), what)
+    obj = as_object(wire.decode(data, what), what)
     inputs = as_texts(field(obj, "inputs", what), f"{what}.inputs")
     return get_object(obj, "cfg", what), inputs
 
 
-def complete_input(cfg: Config, request: CompletionRequest) -> bytes:
+def complete_input(cfg: Config, request: CompletionRequest, wire: Wire = JSON) -> bytes:
     """`{"cfg","req"}`: `complete_request`, `complete`. Null for what is unset."""
     req = {
         "prompt": request.prompt,
@@ -129,14 +134,14 @@ def complete_input(cfg: Config, request: CompletionRequest) -> bytes:
         "max_tokens": request.max_tokens,
         "temperature": jsonwire.checked(request.temperature, "temperature"),
     }
-    return jsonwire.encode({"cfg": _cfg(cfg), "req": req})
+    return wire.encode({"cfg": _cfg(cfg), "req": req})
 
 
 def decode_complete_input(
-    data: bytes, what: str = "a completion"
+    data: bytes, what: str = "a completion", wire: Wire = JSON
 ) -> tuple[Object, CompletionRequest]:
     """(cfg, CompletionRequest). Raises ProtocolError."""
-    obj = as_object(jsonwire.decode(data, what), what)
+    obj = as_object(wire.decode(data, what), what)
     req = get_object(obj, "req", what)
     request = CompletionRequest(
         get_text(req, "prompt", what),
@@ -147,14 +152,16 @@ def decode_complete_input(
     return get_object(obj, "cfg", what), request
 
 
-def parser_parse_input(parser_id: int, line: bytes) -> bytes:
+def parser_parse_input(parser_id: int, line: bytes, wire: Wire = JSON) -> bytes:
     """`{"parser_id":1,"chunk":[…]}`: one line of a streamed body."""
-    return jsonwire.encode({"parser_id": parser_id, "chunk": raw_bytes(line)})
+    return wire.encode({"parser_id": parser_id, "chunk": wire.binary(line)})
 
 
-def decode_parser_parse_input(data: bytes, what: str = "a parser call") -> tuple[int, bytes]:
+def decode_parser_parse_input(
+    data: bytes, what: str = "a parser call", wire: Wire = JSON
+) -> tuple[int, bytes]:
     """(parser_id, line). Raises ProtocolError."""
-    obj = as_object(jsonwire.decode(data, what), what)
+    obj = as_object(wire.decode(data, what), what)
     line = as_bytes(field(obj, "chunk", what), f"{what}.chunk")
     return get_int(obj, "parser_id", what), line
 

@@ -10,9 +10,10 @@ from typing import Any, Final
 import msgspec
 
 from fumehood.abi import jsonwire
-from fumehood.abi.bytearrays import as_bytes, decode_bytes, raw_bytes
+from fumehood.abi.bytearrays import as_bytes, decode_bytes
 from fumehood.abi.fields import Object, as_object, as_text, field, get_object, get_text, only_keys
 from fumehood.abi.uri import BadUri, check_uri
+from fumehood.abi.wire import JSON, Wire
 from fumehood.errors import ProtocolError, UsageError
 
 VERSIONS: Final = frozenset({"HTTP/0.9", "HTTP/1.0", "HTTP/1.1", "HTTP/2.0", "HTTP/3.0"})
@@ -82,10 +83,12 @@ _split_resp: Final = msgspec.json.Decoder(_Resp)
 
 
 def decode_request(
-    data: bytes | bytearray | memoryview, what: str = "the request of the plugin"
+    data: bytes | bytearray | memoryview,
+    what: str = "the request of the plugin",
+    wire: Wire = JSON,
 ) -> HTTPRequest:
     """A request from `{"req":{"head":…,"body":[…]}}`. Raises ProtocolError by the rules of §3.1."""
-    inner, body = _open(bytes(data), "req", what)
+    inner, body = _open(bytes(data), "req", what, wire)
     head = get_object(inner, "head", what)
     method = get_text(head, "method", what)
     if _TOKEN.fullmatch(method) is None:
@@ -99,10 +102,10 @@ def decode_request(
 
 
 def decode_response(
-    data: bytes | bytearray | memoryview, what: str = "the HTTP reply"
+    data: bytes | bytearray | memoryview, what: str = "the HTTP reply", wire: Wire = JSON
 ) -> HTTPResponse:
     """A reply from `{"resp":{"head":…,"body":[…]}}`. Raises ProtocolError by the rules of §3.1."""
-    inner, body = _open(bytes(data), "resp", what)
+    inner, body = _open(bytes(data), "resp", what, wire)
     head = get_object(inner, "head", what)
     status = field(head, "status", what)
     if type(status) is not int or not 100 <= status <= 999:
@@ -111,7 +114,7 @@ def decode_response(
     return HTTPResponse(status, headers, body, _decode_version(head, what))
 
 
-def encode_request(request: HTTPRequest) -> bytes:
+def encode_request(request: HTTPRequest, wire: Wire = JSON) -> bytes:
     """`{"req":…}`.
 
     Raises UsageError for what a reader of §3.1 would refuse, or fail to write again: a bad
@@ -132,11 +135,16 @@ def encode_request(request: HTTPRequest) -> bytes:
         "headers": _encode_headers(request.headers),
         "version": _encode_version(request.version),
     }
-    return jsonwire.encode({"req": {"head": head, "body": raw_bytes(request.body)}})
+    return wire.encode({"req": {"head": head, "body": wire.binary(request.body)}})
 
 
-def encode_response(response: HTTPResponse) -> bytes:
-    """`{"resp":…}`, the answer of `qmt_http_request`.
+def encode_response(response: HTTPResponse, wire: Wire = JSON) -> bytes:
+    """`{"resp":…}`, the answer of `qmt_http_request`. Raises what `response_document` raises."""
+    return wire.encode(response_document(response, wire))
+
+
+def response_document(response: HTTPResponse, wire: Wire = JSON) -> Object:
+    """The same, as a value for `wire.encode`: what stands in `"resp":{"resp":…}` too (§1.1).
 
     Headers that are no tokens or whose values are not visible ASCII are left out: QueryMT's
     readers cannot take them (hazard 8). Raises UsageError for a status or version out of range.
@@ -153,12 +161,7 @@ def encode_response(response: HTTPResponse) -> bytes:
         "headers": _encode_headers(headers),
         "version": _encode_version(response.version),
     }
-    return jsonwire.encode({"resp": {"head": head, "body": raw_bytes(response.body)}})
-
-
-def encode_response_value(response: HTTPResponse) -> msgspec.Raw:
-    """The same, as a value for `jsonwire.encode`: what stands in `"resp":{"resp":…}` (§1.1)."""
-    return msgspec.Raw(encode_response(response))
+    return {"resp": {"head": head, "body": wire.binary(response.body)}}
 
 
 def decode_extism_request(
@@ -183,9 +186,13 @@ def decode_extism_request(
     return method, url, tuple(pairs.items())
 
 
-def _open(data: bytes, outer: str, what: str) -> tuple[Object, bytes]:
+def _open(data: bytes, outer: str, what: str, wire: Wire) -> tuple[Object, bytes]:
     """The object inside `{"req":…}` or `{"resp":…}` and its body, by one decoding."""
-    doc, raw = _without_body(data, outer, what)
+    raw: bytes | None = None
+    if wire is JSON:
+        doc, raw = _without_body(data, outer, what)
+    else:
+        doc = wire.decode(data, what)
     inner = get_object(as_object(doc, what), outer, what)
     only_keys(inner, ("head", "body"), what)
     body = field(inner, "body", what)

@@ -40,6 +40,7 @@ from fumehood.abi.fields import (
     without_none,
 )
 from fumehood.abi.tools import Tool, ToolCall, decode_tools, encode_tools
+from fumehood.abi.wire import JSON, Wire
 from fumehood.errors import ProtocolError, UsageError
 
 __all__ = [
@@ -212,15 +213,15 @@ def as_messages(conversation: Conversation) -> list[Message]:
 # To the wire
 
 
-def encode_messages(messages: Iterable[Message]) -> list[Object]:
-    """The messages as generations B and C read them, for `jsonwire.encode` (§3.2)."""
-    return [_encode_message(message) for message in messages]
+def encode_messages(messages: Iterable[Message], wire: Wire = JSON) -> list[Object]:
+    """The messages as generations B and C read them, for `wire.encode` (§3.2)."""
+    return [_encode_message(message, wire) for message in messages]
 
 
-def _encode_message(message: Message) -> Object:
+def _encode_message(message: Message, wire: Wire) -> Object:
     out: Object = {
         "role": message.role,
-        "content": [encode_block(block) for block in message.content],
+        "content": [encode_block(block, wire) for block in message.content],
     }
     if message.cache is not None:
         out["cache"] = {"ephemeral": without_none({"ttl_seconds": message.cache.ttl_seconds})}

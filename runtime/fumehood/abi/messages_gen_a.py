@@ -15,7 +15,7 @@ from fumehood.abi.blocks import (
     ToolResult,
     ToolUse,
 )
-from fumehood.abi.bytearrays import as_bytes, raw_bytes
+from fumehood.abi.bytearrays import as_bytes
 from fumehood.abi.fields import (
     Object,
     as_array,
@@ -27,6 +27,7 @@ from fumehood.abi.fields import (
 )
 from fumehood.abi.messages import Message
 from fumehood.abi.tools import ToolCall, decode_call, encode_call
+from fumehood.abi.wire import JSON, Wire
 from fumehood.errors import ProtocolError, UsageError
 
 _IMAGES: Final = {
@@ -44,21 +45,21 @@ _MIME_TYPES: Final = {
 }
 
 
-def encode_messages_gen_a(messages: Iterable[Message]) -> list[Object]:
-    """The messages as generation A reads them, for `jsonwire.encode`.
+def encode_messages_gen_a(messages: Iterable[Message], wire: Wire = JSON) -> list[Object]:
+    """The messages as generation A reads them, for `wire.encode`.
 
     One kind stands in a message, so one message may become several, in the order of its blocks;
     neighbouring tool uses, and tool results, stay together. Its text, joined, is the content of
     the first that is no tool result. Thinking, audio and resource links have no equivalent and
     are dropped. Raises UsageError for an image format that generation A cannot name.
     """
-    return [encoded for message in messages for encoded in _encode_message(message)]
+    return [encoded for message in messages for encoded in _encode_message(message, wire)]
 
 
-def _encode_message(message: Message) -> list[Object]:
+def _encode_message(message: Message, wire: Wire) -> list[Object]:
     kinds: list[Any] = []
     for block in message.content:
-        kind = _encode_kind(block)
+        kind = _encode_kind(block, wire)
         if kind is None:
             continue
         (tag, body), *_ = kind.items()
@@ -82,7 +83,7 @@ def _joined(content: Iterable[Block]) -> str:
     return "".join(block.text for block in content if isinstance(block, Text))
 
 
-def _encode_kind(block: Block) -> Object | None:
+def _encode_kind(block: Block, wire: Wire) -> Object | None:
     match block:
         case Image(data, mime_type):
             name = _IMAGES.get(mime_type.lower())
@@ -91,9 +92,9 @@ def _encode_kind(block: Block) -> Object | None:
                     f"this plugin (generation A) cannot take an image of type {mime_type!r}",
                     hint=f"use one of {', '.join(sorted(_MIME_TYPES.values()))}",
                 )
-            return {"Image": [name, raw_bytes(data)]}
+            return {"Image": [name, wire.binary(data)]}
         case PDF(data):
-            return {"Pdf": raw_bytes(data)}
+            return {"Pdf": wire.binary(data)}
         case ImageURL(url):
             return {"ImageURL": url}
         case ToolUse(id_, name, arguments):

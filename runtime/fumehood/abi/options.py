@@ -43,7 +43,7 @@ def decode_tool_choice(value: Any, what: str = "tool_choice") -> str | NamedTool
 
 
 def encode_tool_choice(choice: str | NamedTool) -> str | Object:
-    """The same for `jsonwire.encode`."""
+    """The same for `wire.encode`."""
     if isinstance(choice, str):
         return choice
     return {"type": "function", "function": {"name": choice.name}}
@@ -72,7 +72,7 @@ def decode_output_format(value: Any, what: str = "json_schema") -> OutputFormat:
 
 
 def encode_output_format(wanted: OutputFormat) -> Object:
-    """The same for `jsonwire.encode`; what is unset is left out."""
+    """The same for `wire.encode`; what is unset is left out."""
     return without_none(
         {
             "name": wanted.name,

@@ -18,35 +18,40 @@ from fumehood.abi.fields import (
     get_int,
     get_text,
 )
+from fumehood.abi.wire import JSON, Data, Wire
 from fumehood.errors import ProtocolError
-
-Data = bytes | bytearray | memoryview
 
 I64_MIN, I64_MAX = -(1 << 63), (1 << 63) - 1
 I32_MIN, I32_MAX = -(1 << 31), (1 << 31) - 1
 
 
-def decode_models(data: Data, what: str = "the models of the plugin") -> list[str]:
+def decode_models(
+    data: Data, what: str = "the models of the plugin", wire: Wire = JSON
+) -> list[str]:
     """`["m1",…]` of `parse_list_models_response` and `list_models`. Raises ProtocolError."""
-    return as_texts(jsonwire.decode(data, what), what)
+    return as_texts(wire.decode(data, what), what)
 
 
-def decode_static_models(data: Data, what: str = "the static models") -> list[str] | None:
+def decode_static_models(
+    data: Data, what: str = "the static models", wire: Wire = JSON
+) -> list[str] | None:
     """`["m1",…]`, or None for `null` and EMPTY: ask over HTTP. Raises ProtocolError."""
     if len(data) == 0:
         return None
-    value = jsonwire.decode(data, what)
+    value = wire.decode(data, what)
     return None if value is None else as_texts(value, what)
 
 
-def encode_models(models: Sequence[str] | None) -> bytes:
+def encode_models(models: Sequence[str] | None, wire: Wire = JSON) -> bytes:
     """Both of the above as guests write them."""
-    return jsonwire.encode(None if models is None else list(models))
+    return wire.encode(None if models is None else list(models))
 
 
-def decode_vectors(data: Data, what: str = "the vectors of the plugin") -> list[list[float]]:
+def decode_vectors(
+    data: Data, what: str = "the vectors of the plugin", wire: Wire = JSON
+) -> list[list[float]]:
     """`[[f32,…],…]`, one row per input (§3.7). Integers become floats. Raises ProtocolError."""
-    rows = as_array(jsonwire.decode(data, what), what)
+    rows = as_array(wire.decode(data, what), what)
     vectors: list[list[float]] = []
     for index, row in enumerate(rows):
         items = as_array(row, f"{what}[{index}]")
@@ -60,22 +65,22 @@ def decode_vectors(data: Data, what: str = "the vectors of the plugin") -> list[
     return vectors
 
 
-def encode_vectors(vectors: Sequence[Sequence[float]]) -> bytes:
+def encode_vectors(vectors: Sequence[Sequence[float]], wire: Wire = JSON) -> bytes:
     """Vectors as guests write them. Raises UsageError for NaN and Infinity."""
-    return jsonwire.encode([jsonwire.checked(list(row), "a vector") for row in vectors])
+    return wire.encode([jsonwire.checked(list(row), "a vector") for row in vectors])
 
 
-def decode_text(data: Data, what: str = "the text of the plugin") -> str:
+def decode_text(data: Data, what: str = "the text of the plugin", wire: Wire = JSON) -> str:
     """The text of `{"text":"…"}`: completions and transcriptions. Raises ProtocolError."""
-    return get_text(as_object(jsonwire.decode(data, what), what), "text", what)
+    return get_text(as_object(wire.decode(data, what), what), "text", what)
 
 
 decode_completion = decode_text
 
 
-def encode_text(text: str) -> bytes:
+def encode_text(text: str, wire: Wire = JSON) -> bytes:
     """`{"text":"…"}`."""
-    return jsonwire.encode({"text": text})
+    return wire.encode({"text": text})
 
 
 def decode_raw(data: Data, what: str) -> str:
@@ -93,14 +98,14 @@ def decode_schema(data: Data, what: str = "the config schema of the plugin") -> 
     return as_object(jsonwire.decode(data, what), what)
 
 
-def decode_flag(data: Data, what: str) -> bool:
-    """A JSON boolean (`supports_streaming`). Raises ProtocolError."""
-    return as_bool(jsonwire.decode(data, what), what)
+def decode_flag(data: Data, what: str, wire: Wire = JSON) -> bool:
+    """A boolean (`supports_streaming`). Raises ProtocolError."""
+    return as_bool(wire.decode(data, what), what)
 
 
-def decode_id(data: Data, what: str) -> int:
-    """A parser or stream id: a JSON integer of 64 bits. Raises ProtocolError."""
-    return as_int(jsonwire.decode(data, what), what, I64_MIN, I64_MAX)
+def decode_id(data: Data, what: str, wire: Wire = JSON) -> int:
+    """A parser or stream id: an integer of 64 bits. Raises ProtocolError."""
+    return as_int(wire.decode(data, what), what, I64_MIN, I64_MAX)
 
 
 @dataclass(frozen=True, slots=True)

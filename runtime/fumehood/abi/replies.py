@@ -23,6 +23,7 @@ from fumehood.abi.fields import (
 )
 from fumehood.abi.messages import Message
 from fumehood.abi.tools import ToolCall, decode_call, encode_call
+from fumehood.abi.wire import JSON, Data, Wire
 from fumehood.errors import ProtocolError, UsageError
 
 FINISH_REASONS: Final = (
@@ -84,7 +85,7 @@ class Usage:
 
 
 def encode_usage(usage: Usage | None) -> Object | None:
-    """Usage for `jsonwire.encode`."""
+    """Usage for `wire.encode`."""
     if usage is None:
         return None
     return {name: getattr(usage, name) for name in _USAGE_NAMES}
@@ -132,10 +133,10 @@ class ChatReply:
 
 
 def decode_chat_response(
-    data: bytes | bytearray | memoryview, what: str = "the chat reply of the plugin"
+    data: Data, what: str = "the chat reply of the plugin", wire: Wire = JSON
 ) -> ChatReply:
     """A chat reply; every field is optional. Raises ProtocolError."""
-    obj = as_object(jsonwire.decode(data, what), what)
+    obj = as_object(wire.decode(data, what), what)
     calls = obj.get("tool_calls")
     return ChatReply(
         opt_text(obj, "text", what),
@@ -152,10 +153,10 @@ def _decode_calls(value: Any, what: str) -> tuple[ToolCall, ...]:
     )
 
 
-def encode_chat_response(reply: ChatReply) -> bytes:
+def encode_chat_response(reply: ChatReply, wire: Wire = JSON) -> bytes:
     """A chat reply as guests write it: null for what is unset."""
     calls = reply.tool_calls
-    return jsonwire.encode(
+    return wire.encode(
         {
             "text": reply.text,
             "tool_calls": None if calls is None else [encode_call(call) for call in calls],
@@ -236,16 +237,14 @@ class StreamChunk:
 
 
 def decode_chunks(
-    data: bytes | bytearray | memoryview, what: str = "the chunks of the plugin"
+    data: Data, what: str = "the chunks of the plugin", wire: Wire = JSON
 ) -> list[StreamChunk]:
     """The chunks of one parser call, an array. Raises ProtocolError."""
-    items = as_array(jsonwire.decode(data, what), what)
+    items = as_array(wire.decode(data, what), what)
     return [_decode_chunk(item, f"{what}[{index}]") for index, item in enumerate(items)]
 
 
-def decode_chunk(
-    data: bytes | bytearray | memoryview, what: str = "a chunk of the plugin"
-) -> StreamChunk:
+def decode_chunk(data: Data, what: str = "a chunk of the plugin") -> StreamChunk:
     """One chunk, as `qmt_yield_chunk` brings it. Raises ProtocolError."""
     return _decode_chunk(jsonwire.decode(data, what), what)
 
@@ -296,9 +295,9 @@ def _decode_done(obj: Object, path: str) -> str:
     return reason
 
 
-def encode_chunks(chunks: Iterable[StreamChunk]) -> bytes:
+def encode_chunks(chunks: Iterable[StreamChunk], wire: Wire = JSON) -> bytes:
     """Chunks as a parser call answers them. Raises UsageError for a chunk without its fields."""
-    return jsonwire.encode([_encode_chunk(chunk) for chunk in chunks])
+    return wire.encode([_encode_chunk(chunk) for chunk in chunks])
 
 
 def encode_chunk(chunk: StreamChunk) -> bytes:

@@ -18,6 +18,7 @@ from fumehood.abi.fields import (
     opt_text,
     without_none,
 )
+from fumehood.abi.wire import JSON, Data, Wire
 from fumehood.errors import ProtocolError, UsageError
 
 
@@ -54,7 +55,7 @@ Voice: TypeAlias = PresetVoice | ClonedVoice | DesignedVoice
 
 
 def encode_voice(voice: Voice) -> Object:
-    """`voice_config` for `jsonwire.encode`."""
+    """`voice_config` for `wire.encode`."""
     match voice:
         case PresetVoice(name):
             return {"type": "preset", "name": name}
@@ -120,9 +121,9 @@ class SpeechReply:
         return f"SpeechReply(<{len(self.audio)} bytes>, mime_type={self.mime_type!r})"
 
 
-def transcribe_input(cfg: Object, request: TranscribeRequest) -> bytes:
+def transcribe_input(cfg: Object, request: TranscribeRequest, wire: Wire = JSON) -> bytes:
     """The input of `transcribe`; what is unset is left out."""
-    return jsonwire.encode(
+    return wire.encode(
         without_none(
             {
                 "cfg": jsonwire.checked(cfg, "cfg"),
@@ -137,10 +138,10 @@ def transcribe_input(cfg: Object, request: TranscribeRequest) -> bytes:
 
 
 def decode_transcribe_input(
-    data: bytes, what: str = "a transcription"
+    data: bytes, what: str = "a transcription", wire: Wire = JSON
 ) -> tuple[Object, TranscribeRequest]:
     """(cfg, TranscribeRequest). Raises ProtocolError."""
-    obj = as_object(jsonwire.decode(data, what), what)
+    obj = as_object(wire.decode(data, what), what)
     audio = as_base64(field(obj, "audio_base64", what), f"{what}.audio_base64")
     options = {
         key: opt_text(obj, key, what) for key in ("filename", "mime_type", "model", "language")
@@ -148,9 +149,9 @@ def decode_transcribe_input(
     return get_object(obj, "cfg", what), TranscribeRequest(audio, **options)
 
 
-def speech_input(cfg: Object, request: SpeechRequest) -> bytes:
+def speech_input(cfg: Object, request: SpeechRequest, wire: Wire = JSON) -> bytes:
     """The input of `speech`; what is unset is left out."""
-    return jsonwire.encode(
+    return wire.encode(
         without_none(
             {
                 "cfg": jsonwire.checked(cfg, "cfg"),
@@ -166,10 +167,10 @@ def speech_input(cfg: Object, request: SpeechRequest) -> bytes:
 
 
 def decode_speech_input(
-    data: bytes, what: str = "a speech request"
+    data: bytes, what: str = "a speech request", wire: Wire = JSON
 ) -> tuple[Object, SpeechRequest]:
     """(cfg, SpeechRequest). Raises ProtocolError."""
-    obj = as_object(jsonwire.decode(data, what), what)
+    obj = as_object(wire.decode(data, what), what)
     voice = obj.get("voice_config")
     request = SpeechRequest(
         get_text(obj, "text", what),
@@ -183,16 +184,16 @@ def decode_speech_input(
 
 
 def decode_speech(
-    data: bytes | bytearray | memoryview, what: str = "the speech of the plugin"
+    data: Data, what: str = "the speech of the plugin", wire: Wire = JSON
 ) -> SpeechReply:
     """`{"audio_base64":…,"mime_type"?:…}`. Raises ProtocolError."""
-    obj = as_object(jsonwire.decode(data, what), what)
+    obj = as_object(wire.decode(data, what), what)
     audio = as_base64(field(obj, "audio_base64", what), f"{what}.audio_base64")
     return SpeechReply(audio, opt_text(obj, "mime_type", what))
 
 
-def encode_speech(reply: SpeechReply) -> bytes:
+def encode_speech(reply: SpeechReply, wire: Wire = JSON) -> bytes:
     """The same as a guest writes it."""
-    return jsonwire.encode(
+    return wire.encode(
         without_none({"audio_base64": _base64(reply.audio), "mime_type": reply.mime_type})
     )

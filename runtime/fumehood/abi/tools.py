@@ -45,7 +45,7 @@ class ToolCall:
 
 
 def encode_tools(tools: Iterable[Tool] | None) -> list[Object] | None:
-    """Tools for `jsonwire.encode`. Raises UsageError for what is no Tool or has no JSON form."""
+    """Tools for `wire.encode`. Raises UsageError for what is no Tool or has no JSON form."""
     if tools is None:
         return None
     if isinstance(tools, str | bytes | Mapping | Tool) or not isinstance(tools, Iterable):
@@ -89,7 +89,7 @@ def decode_tools(value: Any, what: str = "tools") -> list[Tool] | None:
 
 
 def encode_call(call: ToolCall) -> Object:
-    """A tool call for `jsonwire.encode`."""
+    """A tool call for `wire.encode`."""
     function = {"name": call.name, "arguments": call.arguments}
     return {"id": call.id, "type": call.type, "function": function}
 

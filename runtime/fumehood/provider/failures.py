@@ -61,7 +61,9 @@ def refusal(traits: Traits, cfg: calls.Config, reply: HTTPResponse, *, chat: boo
     said: str | None = None
     if chat and "classify_chat_error" in traits.exports:
         try:
-            answer: bytes = yield Call("classify_chat_error", calls.resp_input(cfg, reply))
+            answer: bytes = yield Call(
+                "classify_chat_error", calls.resp_input(cfg, reply, traits.wire)
+            )
             own = payloads.decode_failure(answer.decode("utf-8"), 1)
             if own is None:
                 said = clip(answer.decode("utf-8"))

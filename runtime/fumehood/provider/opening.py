@@ -6,7 +6,6 @@ Everything that a provider needs to know is learnt here once (provider-abi.md §
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 from collections.abc import Iterable, Mapping
@@ -15,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from fumehood import arguments
-from fumehood.abi import calls, jsonwire, outputs
+from fumehood.abi import calls, outputs, wire
 from fumehood.egress.client import Client
 from fumehood.egress.transport import Network
+from fumehood.engine import digest_of
 from fumehood.errors import (
     ConfigError,
     Error,
@@ -112,7 +112,7 @@ def load(spec: Spec) -> tuple[CompiledPlugin, bool]:
         raise UsageError(f"a plugin is a path, bytes or 'bundled:…', not {type(source).__name__}")
     name = spec.name or name
     if spec.sha256 is not None:  # before it is compiled
-        digest = hashlib.sha256(content).hexdigest()
+        digest = digest_of(content)
         if digest != spec.sha256.removeprefix("sha256:").lower():
             raise LoadError(
                 f"the file has the digest {digest}, {spec.sha256} is pinned",
@@ -124,10 +124,13 @@ def load(spec: Spec) -> tuple[CompiledPlugin, bool]:
 
 def traits_of(compiled: CompiledPlugin, generation: GenerationName | None = None) -> Traits:
     """The traits of a compiled plugin. Raises UsageError for an impossible override."""
+    exports = compiled.exports
+    told = exports.get(wire.MSGPACK_EXPORT)
     return detect(
-        (name for name in compiled.exports if compiled.has(name)),
+        (name for name in exports if compiled.has(name)),
         ((item.module, item.name) for item in compiled.imports),
         generation,
+        wire.MSGPACK if told is not None and told.kind == "global" else wire.JSON,
     )
 
 
@@ -237,7 +240,7 @@ def check_config(opened: Opened, cfg: Config) -> Op[None]:
 
     Its output is discarded (provider-abi.md §1.3). What it reports is raised as ConfigError.
     """
-    encoded = jsonwire.encode(cfg)
+    encoded = opened.traits.wire.encode(cfg)
     if encoded in opened.checked:
         return
     if "from_config" in opened.traits.exports:

@@ -46,32 +46,36 @@ def _split(
     missing = sorted(PARSER_EXPORTS - traits.exports)
     if missing:
         raise unsupported("chat_stream", f"the plugin does not export {missing[0]!r}")
-    packed = calls.encode_config(cfg)
-    built = yield from call("chat_stream_request", calls.chat_input(packed, messages, tools))
-    head: Head = yield Open(http.decode_request(built))
+    wire = traits.wire
+    packed = calls.encode_config(cfg, wire)
+    data = calls.chat_input(packed, messages, tools, wire=wire)
+    built = yield from call("chat_stream_request", data)
+    head: Head = yield Open(http.decode_request(built, wire=wire))
     if not is_success(head.status):
         body = yield from _whole_body()
         reply = http.HTTPResponse(head.status, head.headers, body)
         raise (yield from refusal(traits, packed, reply, chat=True))
-    started = yield from call("chat_stream_parser_start", calls.config_input(packed))
-    parser = outputs.decode_id(started, "the parser id")
+    started = yield from call("chat_stream_parser_start", calls.config_input(packed, wire))
+    parser = outputs.decode_id(started, "the parser id", wire)
     ident = calls.id_input(parser)
+    nothing = wire.encode([])
     splitter = LineSplitter()
     try:
         yield Ready()
         while True:
-            data: bytes = yield Read()
+            data = yield Read()
             for line in splitter.feed(data) if data else [splitter.end()]:
                 answer = yield from call(
-                    "chat_stream_parser_parse", calls.parser_parse_input(parser, line)
+                    "chat_stream_parser_parse", calls.parser_parse_input(parser, line, wire)
                 )
-                if answer == b"[]":  # every second line of an event stream is blank
+                if answer == nothing:  # every second line of an event stream is blank
                     continue
-                for chunk in replies.decode_chunks(answer):
+                for chunk in replies.decode_chunks(answer, wire=wire):
                     yield Emit(chunk)
             if not data:
                 break
         yield Close()
+        # a bare id is no object: its answer is JSON
         for chunk in replies.decode_chunks((yield from call("chat_stream_parser_finish", ident))):
             yield Emit(chunk)
     except Dropped:
@@ -87,13 +91,14 @@ def _direct(
     if "supports_streaming" not in traits.exports:
         raise unsupported("chat_stream", "the plugin does not export 'supports_streaming'")
     try:
-        answer = yield from call("supports_streaming", calls.config_input(cfg))
-        able = outputs.decode_flag(answer, "supports_streaming")
+        answer = yield from call("supports_streaming", calls.config_input(cfg, traits.wire))
+        able = outputs.decode_flag(answer, "supports_streaming", traits.wire)
     except PluginError as failure:
         raise unsupported("chat_stream", "supports_streaming failed") from failure
     if not able:
         raise unsupported("chat_stream", "the plugin says so for this configuration")
-    yield Start("chat_stream", calls.chat_input({**cfg, "stream": True}, messages, tools))
+    asked = {**cfg, "stream": True}
+    yield Start("chat_stream", calls.chat_input(asked, messages, tools, wire=traits.wire))
     item = yield from _next()
     if item is None:
         raise PluginError("chat_stream ended before the first chunk", rc=0)

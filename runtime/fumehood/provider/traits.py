@@ -1,4 +1,4 @@
-"""Which ABI a plugin speaks: generation and mode (provider-abi.md §0.1)."""
+"""Which ABI a plugin speaks: generation, mode and wire (provider-abi.md §0.1, docs/wire.md)."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from fumehood.abi.wire import JSON, Wire
 from fumehood.errors import UsageError
 
 SPLIT_EXPORTS: Final = frozenset(
@@ -46,6 +47,8 @@ class Traits:
     mode: Mode
     gen_a: bool
     exports: frozenset[str]
+    wire: Wire = JSON
+    """How its inputs that are objects are written, and its answers to them."""
 
     @property
     def generation(self) -> str:
@@ -76,11 +79,12 @@ def detect(
     exports: Iterable[str],
     imports: Iterable[tuple[str, str]],
     override: GenerationName | None = None,
+    wire: Wire = JSON,
 ) -> Traits:
     """The traits of a module with these callable `exports` and (module, name) `imports`.
 
-    `override` names the generation where detection would be wrong. Raises UsageError where the
-    override needs exports that are not there.
+    `wire` is what its other exports say that it reads. `override` names the generation where
+    detection would be wrong. Raises UsageError where the override needs exports that are not there.
     """
     names = frozenset(exports)
     if override is not None:
@@ -89,13 +93,13 @@ def detect(
         missing = sorted(SPLIT_EXPORTS - names)
         if override == "C" and missing:
             raise UsageError(f"generation C needs the export {missing[0]!r}")
-        return Traits(Mode.SPLIT if override == "C" else Mode.DIRECT, override == "A", names)
+        return Traits(Mode.SPLIT if override == "C" else Mode.DIRECT, override == "A", names, wire)
     if names >= SPLIT_EXPORTS:
-        return Traits(Mode.SPLIT, gen_a=False, exports=names)
+        return Traits(Mode.SPLIT, gen_a=False, exports=names, wire=wire)
     pairs = set(imports)
     gen_a = (
         ("extism:host/env", "http_request") in pairs
         and not any(name.startswith("qmt_") for _, name in pairs)
         and not {"init_logging", "supports_streaming"} & names
     )
-    return Traits(Mode.DIRECT, gen_a=gen_a, exports=names)
+    return Traits(Mode.DIRECT, gen_a=gen_a, exports=names, wire=wire)
