@@ -1,4 +1,5 @@
-"""Every export as a function of bytes (provider-abi.md §1.1), whatever carries them in and out.
+"""Every export as a function of bytes (provider-abi.md §1.1), whatever carries them in and out, on the wire that the
+input is written in (docs/wire.md).
 
 `start` binds the decorated class while the plugin is built; `dispatch` answers calls and never raises: an exception
 that left it would end the instance, `SystemExit` included.
@@ -9,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
-from fumehood_pdk import _entropy, _host, _json, _log, _messages, _provider, _replies, _speech, _vectors, _wire
+from fumehood_pdk import _entropy, _host, _json, _log, _messages, _provider, _replies, _speech, _wire
 from fumehood_pdk._errors import ProviderError
 from fumehood_pdk._http import HTTPRequest, HTTPResponse
 from fumehood_pdk._replies import ChatResponse, CompletionRequest, StreamChunk, StreamParser
+from fumehood_pdk._wire import Wire
 from fumehood_pdk.status import classify_chat, require_success
 
 _MESSAGE_CAP: Final = 2_000
@@ -26,7 +28,7 @@ class Guest:
         self.provider = provider
         self._parsers: dict[int, StreamParser] = {}
         self._last_parser = 0
-        self._exports: dict[str, Callable[[bytes], bytes]] = {
+        self._exports: dict[str, Callable[[Wire, bytes], bytes]] = {
             name: getattr(self, f"_{name}") for name in provider.exports
         }
         self._fresh = True
@@ -40,66 +42,66 @@ class Guest:
             call = self._exports.get(export)
             if call is None:
                 raise ProviderError.not_implemented(f"this plugin has no {export}")
-            return True, call(data)
+            return True, call(_wire.of(data), data)
         except BaseException as error:
             return False, failure(error)
 
     # -- about the plugin -----------------------------------------------------------------------
 
-    def _name(self, _data: bytes) -> bytes:
+    def _name(self, _on: Wire, _data: bytes) -> bytes:
         return self.provider.name.encode()
 
-    def _base_url(self, _data: bytes) -> bytes:
+    def _base_url(self, _on: Wire, _data: bytes) -> bytes:
         return (self.provider.base_url or "").encode()
 
-    def _api_key_name(self, _data: bytes) -> bytes:
+    def _api_key_name(self, _on: Wire, _data: bytes) -> bytes:
         return (self.provider.api_key_name or "").encode()
 
-    def _init_logging(self, data: bytes) -> bytes:
+    def _init_logging(self, wire: Wire, data: bytes) -> bytes:
         _log.set_level(_integer("init_logging", data))
         return b""
 
-    def _config_schema(self, _data: bytes) -> bytes:
+    def _config_schema(self, _on: Wire, _data: bytes) -> bytes:
         return _json.dumps(self.provider.config.schema)
 
-    def _from_config(self, data: bytes) -> bytes:
-        config = _value("from_config", data)
+    def _from_config(self, wire: Wire, data: bytes) -> bytes:
+        config = _value(wire, "from_config", data)
         self._of(config)
-        return _json.dumps(config)
+        return wire.dumps(config)
 
-    def _supports_streaming(self, data: bytes) -> bytes:
-        self._of(_value("supports_streaming", data))
-        return b"true" if "chat_stream_parser" in self.provider.methods else b"false"
+    def _supports_streaming(self, wire: Wire, data: bytes) -> bytes:
+        self._of(_value(wire, "supports_streaming", data))
+        return wire.dumps("chat_stream_parser" in self.provider.methods)
 
     # -- models ---------------------------------------------------------------------------------
 
-    def _list_models_static(self, data: bytes) -> bytes:
-        document, _ = _wire.read("list_models_static", data)
+    def _list_models_static(self, wire: Wire, data: bytes) -> bytes:
+        document, _ = wire.read("list_models_static", data)
         names = self._of(document.get("cfg"), partial=True).list_models_static()
-        return b"null" if names is None else _names("list_models_static", names)
+        return wire.dumps(None if names is None else _names("list_models_static", names))
 
-    def _list_models_request(self, data: bytes) -> bytes:
-        document, _ = _wire.read("list_models_request", data)
+    def _list_models_request(self, wire: Wire, data: bytes) -> bytes:
+        document, _ = wire.read("list_models_request", data)
         provider = self._of(document.get("cfg"), partial=True)
-        return _request("list_models_request", self._method(provider, "list_models_request")())
+        return _request(wire, "list_models_request", self._method(provider, "list_models_request")())
 
-    def _parse_list_models_response(self, data: bytes) -> bytes:
-        _, response = _reply("parse_list_models_response", data)
+    def _parse_list_models_response(self, wire: Wire, data: bytes) -> bytes:
+        _, response = _reply(wire, "parse_list_models_response", data)
         provider = self._of({}, partial=True)
         parse = self._method(provider, "parse_list_models")
         require_success(response)
-        return _names("parse_list_models", _read(parse, response))
+        return wire.dumps(_names("parse_list_models", _read(parse, response)))
 
     # -- chat -----------------------------------------------------------------------------------
 
-    def _chat_request(self, data: bytes) -> bytes:
-        return self._ask("chat_request", data)
+    def _chat_request(self, wire: Wire, data: bytes) -> bytes:
+        return self._ask(wire, "chat_request", data)
 
-    def _chat_stream_request(self, data: bytes) -> bytes:
-        return self._ask("chat_stream_request", data)
+    def _chat_stream_request(self, wire: Wire, data: bytes) -> bytes:
+        return self._ask(wire, "chat_stream_request", data)
 
-    def _ask(self, export: str, data: bytes) -> bytes:
-        document, _ = _wire.read(export, data)
+    def _ask(self, wire: Wire, export: str, data: bytes) -> bytes:
+        document, _ = wire.read(export, data)
         try:
             messages = [_messages.message(raw) for raw in _list(document, "messages")]
             tools = None
@@ -108,36 +110,36 @@ class Guest:
         except ValueError as problem:
             raise ProviderError.json_error(f"input of {export}: {problem}") from None
         provider = self._of(document.get("cfg"))
-        return _request(export, self._method(provider, export)(messages, tools))
+        return _request(wire, export, self._method(provider, export)(messages, tools))
 
-    def _parse_chat_response(self, data: bytes) -> bytes:
-        document, response = _reply("parse_chat_response", data)
+    def _parse_chat_response(self, wire: Wire, data: bytes) -> bytes:
+        document, response = _reply(wire, "parse_chat_response", data)
         provider = self._of(document.get("cfg"))
         answer = _read(self._method(provider, "parse_chat"), response)
-        return _json.dumps(_a(ChatResponse, answer, "parse_chat").wire())
+        return wire.dumps(_a(ChatResponse, answer, "parse_chat").wire())
 
-    def _classify_chat_error(self, data: bytes) -> bytes:
-        document, response = _reply("classify_chat_error", data)
+    def _classify_chat_error(self, wire: Wire, data: bytes) -> bytes:
+        document, response = _reply(wire, "classify_chat_error", data)
         provider = self._of(document.get("cfg"))
         error = provider.classify_chat_error(response)
         if error is None:
             error = classify_chat(response)
-        return _json.dumps({"payload": _a(ProviderError, error, "classify_chat_error").payload})
+        return wire.dumps({"payload": _a(ProviderError, error, "classify_chat_error").payload})
 
     # -- streams --------------------------------------------------------------------------------
 
-    def _chat_stream_parser_start(self, data: bytes) -> bytes:
-        provider = self._of(_value("chat_stream_parser_start", data))
+    def _chat_stream_parser_start(self, wire: Wire, data: bytes) -> bytes:
+        provider = self._of(_value(wire, "chat_stream_parser_start", data))
         parser = provider.chat_stream_parser()
         if not isinstance(parser, StreamParser):
             raise TypeError(f"chat_stream_parser returned {_kind(parser)}, which has no parse(line) and finish()")
         self._last_parser += 1
         self._parsers[self._last_parser] = parser
-        return b"%d" % self._last_parser
+        return wire.dumps(self._last_parser)
 
-    def _chat_stream_parser_parse(self, data: bytes) -> bytes:
+    def _chat_stream_parser_parse(self, wire: Wire, data: bytes) -> bytes:
         export = "chat_stream_parser_parse"
-        document, taken = _wire.read(export, data, "chunk")
+        document, taken = wire.read(export, data, "chunk")
         try:
             line = _wire.bytes_of(document.get("chunk"), taken, "chunk")
         except ValueError as problem:
@@ -145,70 +147,70 @@ class Guest:
         parser = self._parsers.get(document.get("parser_id", 0))
         if parser is None:
             raise _unknown_parser(document.get("parser_id"))
-        return _chunks("parse", _expected(lambda: list(parser.parse(line) or ()), line))
+        return _chunks(wire, "parse", _expected(lambda: list(parser.parse(line) or ()), line))
 
-    def _chat_stream_parser_finish(self, data: bytes) -> bytes:
+    def _chat_stream_parser_finish(self, wire: Wire, data: bytes) -> bytes:
         number = _integer("chat_stream_parser_finish", data)
         parser = self._parsers.pop(number, None)  # gone even when it fails
         if parser is None:
             raise _unknown_parser(number)
-        return _chunks("finish", parser.finish())
+        return _chunks(_wire.JSON, "finish", parser.finish())
 
-    def _chat_stream_parser_close(self, data: bytes) -> bytes:
+    def _chat_stream_parser_close(self, wire: Wire, data: bytes) -> bytes:
         self._parsers.pop(_integer("chat_stream_parser_close", data), None)
         return b""
 
     # -- embeddings and completions ---------------------------------------------------------------
 
-    def _embed_request(self, data: bytes) -> bytes:
-        document, _ = _wire.read("embed_request", data)
+    def _embed_request(self, wire: Wire, data: bytes) -> bytes:
+        document, _ = wire.read("embed_request", data)
         inputs = document.get("inputs")
         if not isinstance(inputs, list) or not all(isinstance(text, str) for text in inputs):
             raise ProviderError.json_error("input of embed_request: inputs must be a list of strings")
         provider = self._of(document.get("cfg"))
-        return _request("embed_request", provider.embed_request(inputs))
+        return _request(wire, "embed_request", provider.embed_request(inputs))
 
-    def _parse_embed_response(self, data: bytes) -> bytes:
-        document, response = _reply("parse_embed_response", data)
+    def _parse_embed_response(self, wire: Wire, data: bytes) -> bytes:
+        document, response = _reply(wire, "parse_embed_response", data)
         provider = self._of(document.get("cfg"))
         require_success(response)
         vectors = _read(provider.parse_embed, response)
         try:
-            return _vectors.encode(vectors)
+            return wire.vectors(vectors)
         except ValueError as problem:
             raise ProviderError(str(problem)) from None
 
-    def _complete_request(self, data: bytes) -> bytes:
-        document, _ = _wire.read("complete_request", data)
+    def _complete_request(self, wire: Wire, data: bytes) -> bytes:
+        document, _ = wire.read("complete_request", data)
         raw = document.get("req")
         if not isinstance(raw, dict) or not isinstance(raw.get("prompt"), str):
             raise ProviderError.json_error("input of complete_request: req must be an object with a prompt")
         asked = CompletionRequest(raw["prompt"], raw.get("suffix"), raw.get("max_tokens"), raw.get("temperature"))
         provider = self._of(document.get("cfg"))
-        return _request("complete_request", provider.complete_request(asked))
+        return _request(wire, "complete_request", provider.complete_request(asked))
 
-    def _parse_complete_response(self, data: bytes) -> bytes:
-        document, response = _reply("parse_complete_response", data)
+    def _parse_complete_response(self, wire: Wire, data: bytes) -> bytes:
+        document, response = _reply(wire, "parse_complete_response", data)
         provider = self._of(document.get("cfg"))
         require_success(response)
-        return _json.dumps({"text": _a(str, _read(provider.parse_complete, response), "parse_complete")})
+        return wire.dumps({"text": _a(str, _read(provider.parse_complete, response), "parse_complete")})
 
     # -- speech: the one case where the plugin has the host send a request ------------------------
 
-    def _transcribe(self, data: bytes) -> bytes:
-        document, _ = _wire.read("transcribe", data)
+    def _transcribe(self, wire: Wire, data: bytes) -> bytes:
+        document, _ = wire.read("transcribe", data)
         provider = self._of(document.get("cfg"))
         asked = _asked("transcribe", _speech.transcribe_request, document)
         response = _fetch("transcribe_request", provider.transcribe_request(asked))
         text = _read(provider.parse_transcribe, response)
-        return _json.dumps({"text": _a(str, text, "parse_transcribe")})
+        return wire.dumps({"text": _a(str, text, "parse_transcribe")})
 
-    def _speech(self, data: bytes) -> bytes:
-        document, _ = _wire.read("speech", data)
+    def _speech(self, wire: Wire, data: bytes) -> bytes:
+        document, _ = wire.read("speech", data)
         provider = self._of(document.get("cfg"))
         asked = _asked("speech", _speech.speech_request, document)
         spoken = _read(provider.parse_speech, _fetch("speech_request", provider.speech_request(asked)))
-        return _json.dumps(_a(_speech.Speech, spoken, "parse_speech").wire())
+        return wire.dumps(_a(_speech.Speech, spoken, "parse_speech").wire())
 
     # -- helpers ------------------------------------------------------------------------------------
 
@@ -223,15 +225,15 @@ class Guest:
         return getattr(provider, name)
 
 
-def _value(export: str, data: bytes) -> Any:
+def _value(wire: Wire, export: str, data: bytes) -> Any:
     try:
-        return _json.loads(data)
+        return wire.loads(data)
     except ValueError as problem:
         raise ProviderError.json_error(f"input of {export}: {problem}") from None
 
 
 def _integer(export: str, data: bytes) -> int:
-    number = _value(export, data)
+    number = _value(_wire.JSON, export, data)
     if type(number) is not int or number < 0:
         raise ProviderError.json_error(f"input of {export}: not a number from 0")
     return number
@@ -244,13 +246,13 @@ def _list(document: dict[str, Any], key: str) -> list[Any]:
     return value
 
 
-def _reply(export: str, data: bytes) -> tuple[dict[str, Any], HTTPResponse]:
+def _reply(wire: Wire, export: str, data: bytes) -> tuple[dict[str, Any], HTTPResponse]:
     try:
         try:
-            document, taken = _wire.read(export, data, "body")
+            document, taken = wire.read(export, data, "body")
             return document, _wire.response(document, taken)
         except _wire.NotTaken:
-            document, taken = _wire.read(export, data)
+            document, taken = wire.read(export, data)
             return document, _wire.response(document, taken)
     except ValueError as problem:
         raise ProviderError.json_error(f"input of {export}: {problem}") from None
@@ -266,7 +268,8 @@ def _asked(export: str, make: Callable[[dict[str, Any]], Any], document: dict[st
 def _fetch(method: str, request: HTTPRequest) -> HTTPResponse:
     if _host.http_sink is None:
         raise ProviderError.not_implemented("there is no host here that sends requests")
-    document, taken = _wire.read("qmt_http_request", _host.http_sink(_request(method, request)), "body")
+    answer = _host.http_sink(_request(_wire.JSON, method, request))
+    document, taken = _wire.JSON.read("qmt_http_request", answer, "body")
     response = _wire.response(document if "resp" in document.get("resp", {}) else {"resp": document}, taken)
     require_success(response)
     return response
@@ -285,8 +288,8 @@ def _expected(parse: Callable[[], Any], body: bytes) -> Any:
         raise ProviderError.response_format(f"the reply is not what is expected: {_told(error)}", body) from error
 
 
-def _request(method: str, request: Any) -> bytes:
-    return _wire.encode_request(_a(HTTPRequest, request, method))
+def _request(wire: Wire, method: str, request: Any) -> bytes:
+    return wire.request(_a(HTTPRequest, request, method))
 
 
 def _a(kind: type, value: Any, method: str) -> Any:
@@ -299,15 +302,12 @@ def _kind(value: object) -> str:
     return "None" if value is None else f"a {type(value).__name__}"
 
 
-def _names(method: str, names: Any) -> bytes:
-    names = list(names)
-    for name in names:
-        _a(str, name, method)
-    return _json.dumps(names)
+def _names(method: str, names: Any) -> list[str]:
+    return [_a(str, name, method) for name in names]
 
 
-def _chunks(method: str, chunks: Iterable[StreamChunk] | None) -> bytes:
-    return _json.dumps([_a(StreamChunk, chunk, method).wire() for chunk in chunks or ()])
+def _chunks(wire: Wire, method: str, chunks: Iterable[StreamChunk] | None) -> bytes:
+    return wire.dumps([_a(StreamChunk, chunk, method).wire() for chunk in chunks or ()])
 
 
 def _unknown_parser(number: Any) -> ProviderError:

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from typing import Any
+
+from fumehood_pdk import _msgpack
 
 try:
     import _fumehood as _core  # type: ignore[import-not-found, unused-ignore] # built into the Wasm interpreter
@@ -50,3 +53,9 @@ decimals: Callable[[bytes], bytes] = _core.decimals if _core else _decimals
 
 from_decimals: Callable[[bytes, int], tuple[bytes, int] | None] = _core.from_decimals if _core else _from_decimals
 """Reads `97,123]` from an index: the bytes and where the bracket stands; None for anything else."""
+
+packb: Callable[..., bytes] = _core.packb if _core else _msgpack.packb
+"""A value as MessagePack: `packb(value, binary=False)`, as in `_msgpack`; arguments by position."""
+
+unpackb: Callable[[bytes], Any] = _core.unpackb if _core else _msgpack.unpackb
+"""The value of a MessagePack document, as in `_msgpack`."""

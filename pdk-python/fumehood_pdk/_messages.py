@@ -130,6 +130,8 @@ def join_text(blocks: Iterable[Block]) -> str:
 
 
 def _data(value: Any) -> bytes:
+    if type(value) is bytes:  # MessagePack has them as they are
+        return value
     if not isinstance(value, list) or any(type(item) is not int for item in value):
         raise ValueError("`data` must be an array of bytes")
     return bytes(value)

@@ -1,4 +1,6 @@
-"""Embeddings are f32 (provider-abi.md §3.7): each number as the shortest text that a 32-bit float reads back."""
+"""Embeddings are f32 (provider-abi.md §3.7): in JSON each number is the shortest text that a 32-bit float reads back,
+in MessagePack that float itself.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +8,8 @@ import math
 import struct
 from collections.abc import Iterable
 from typing import Any
+
+from fumehood_pdk import _msgpack
 
 _F32 = struct.Struct("<f")
 
@@ -17,16 +21,47 @@ def encode(vectors: Iterable[Iterable[Any]]) -> bytes:
     )
 
 
+def pack(vectors: Iterable[Iterable[Any]]) -> bytes:
+    """`[[…],…]` in MessagePack. ValueError for what is no finite number."""
+    rows = [_row(list(vector)) for vector in vectors]
+    return b"".join([_msgpack.array_head(len(rows)), *rows])
+
+
+def _row(vector: list[Any]) -> bytes:
+    for number in vector:
+        if type(number) is not float and type(number) is not int:
+            raise _no_number(number)
+    try:
+        if not all(map(math.isfinite, vector)):
+            raise OverflowError
+        numbers = struct.pack(f">{len(vector)}f", *vector)
+    except OverflowError:
+        raise _not_finite() from None
+    row = bytearray(5 * len(vector))
+    row[::5] = b"\xca" * len(vector)
+    for place in range(4):
+        row[place + 1 :: 5] = numbers[place::4]
+    return _msgpack.array_head(len(vector)) + row
+
+
+def _no_number(value: object) -> ValueError:
+    return ValueError(f"an embedding holds {value!r}, which is no number")
+
+
+def _not_finite() -> ValueError:
+    return ValueError("an embedding holds a number that is not finite")
+
+
 def shortest(number: Any) -> bytes:
     """The shortest decimal text of the 32-bit float nearest to `number`."""
     if type(number) is not float and type(number) is not int:
-        raise ValueError(f"an embedding holds {number!r}, which is no number")
+        raise _no_number(number)
     try:
         packed = _F32.pack(number)
     except OverflowError:
         packed = b""
     if not packed or not math.isfinite(_F32.unpack(packed)[0]):
-        raise ValueError("an embedding holds a number that is not finite")
+        raise _not_finite()
     value = _F32.unpack(packed)[0]
     # what needs fewer digits loses its zeros below; only the numbers next to zero have fewer than six
     for digits in range(1 if abs(value) < 1e-37 else 6, 10):

@@ -5,9 +5,10 @@ the author's own methods are not called while a plugin is built.
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Callable
+from typing import Any, Final
 
-from fumehood_pdk import _dispatch, _json, _provider, _vectors
+from fumehood_pdk import _dispatch, _host, _json, _provider, _vectors
 from fumehood_pdk._http import HTTPRequest, HTTPResponse, bearer
 from fumehood_pdk._messages import Message
 from fumehood_pdk._replies import ChatResponse, FinishReason, StreamChunk, Tool, ToolCall, Usage
@@ -18,9 +19,14 @@ _CONFIG: Final = {"model": "m", "api_key": "k", "temperature": 0.5, "system": ["
 
 
 def run() -> None:
-    """Warm the way from a document to a method and back."""
+    """Warm the way from a document to a method and back, on either wire."""
     guest = _dispatch.Guest(_provider.provider_of(_dummy()))
-    body = list(_json.dumps({"text": "ü", "list": [1, 2.5, None, True, {"a": "b"}]}))
+    _run(guest, _json.dumps, list)
+    _run(guest, lambda document: _host.packb(document, True), bytes)
+
+
+def _run(guest: _dispatch.Guest, write: Callable[[Any], bytes], octets: Callable[[bytes], Any]) -> None:
+    body = octets(_json.dumps({"text": "ü", "list": [1, 2.5, None, True, {"a": "b"}]}))
     headers = {"content-type": "application/json", "x-a": ["1", "2"]}
     reply = {"resp": {"head": {"status": 200, "headers": headers, "version": "HTTP/1.1"}, "body": body}}
     text = {"type": "text", "text": "hi"}
@@ -28,27 +34,27 @@ def run() -> None:
         {"role": "User", "content": [text]},
         {"role": "Assistant", "content": [text, {"type": "tool_use", "id": "c", "name": "f", "arguments": {"q": 1}}]},
         {"role": "User", "content": [{"type": "tool_result", "id": "c", "is_error": False, "content": [text]}]},
+        {"role": "User", "content": [{"type": "image", "mime_type": "image/png", "data": octets(b"\x89")}]},
     ]
     tools = [{"type": "function", "function": {"name": "f", "description": "d", "parameters": {"type": "object"}}}]
-    chat = _json.dumps({"cfg": _CONFIG, "messages": messages, "tools": tools})
-    plain = _json.dumps({"cfg": _CONFIG, "messages": messages[:1], "tools": None})
-    answer = _json.dumps({"cfg": _CONFIG, "resp": reply})
+    chat = {"cfg": _CONFIG, "messages": messages, "tools": tools}
+    answer = {"cfg": _CONFIG, "resp": reply}
     calls = [
-        ("from_config", _json.dumps(_CONFIG)),
+        ("from_config", _CONFIG),
         ("chat_request", chat),
-        ("chat_request", plain),
+        ("chat_request", {"cfg": _CONFIG, "messages": messages[:1], "tools": None}),
         ("chat_stream_request", chat),
         ("parse_chat_response", answer),
-        ("chat_stream_parser_parse", _json.dumps({"parser_id": 1, "chunk": body})),
-        ("embed_request", _json.dumps({"cfg": _CONFIG, "inputs": ["a"]})),
+        ("chat_stream_parser_start", _CONFIG),
+        ("chat_stream_parser_parse", {"parser_id": 1, "chunk": body}),
+        ("embed_request", {"cfg": _CONFIG, "inputs": ["a"]}),
         ("parse_embed_response", answer),
-        ("list_models_request", _json.dumps({"cfg": {}})),
-        ("parse_list_models_response", _json.dumps({"resp": reply})),
+        ("list_models_request", {"cfg": {}}),
+        ("parse_list_models_response", {"resp": reply}),
     ]
-    guest.dispatch("chat_stream_parser_start", _json.dumps(_CONFIG))
     for _ in range(_ROUNDS):
-        for export, data in calls:
-            ok, told = guest.dispatch(export, data)
+        for export, document in calls:
+            ok, told = guest.dispatch(export, write(document))
             if not ok:
                 raise RuntimeError(f"{export}: {told.decode()}")
 

@@ -11,10 +11,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final, Literal
 
-from fumehood_pdk import _dispatch, _json, _provider
+from fumehood_pdk import _dispatch, _json, _msgpack, _provider
 from fumehood_pdk._errors import ProviderError
 from fumehood_pdk._http import Headers, HTTPRequest, HTTPResponse
 from fumehood_pdk._messages import (
@@ -32,7 +32,10 @@ from fumehood_pdk._messages import (
 )
 from fumehood_pdk._replies import ChatResponse, FinishReason, StreamChunk, Tool, ToolCall, Usage
 
-__all__ = ["Failed", "Plugin"]
+__all__ = ["Failed", "Plugin", "Wire"]
+
+Wire = Literal["json", "msgpack"]
+_OCTETS: Final[dict[Wire, Callable[[bytes], Any]]] = {"json": list, "msgpack": bytes}
 
 
 class Failed(ProviderError):
@@ -45,6 +48,9 @@ class Failed(ProviderError):
 
 class Plugin:
     """A provider class as a plugin with a config. Methods raise `Failed` where a host would be told an error."""
+
+    wire: Wire = "json"
+    """What documents are written in. Hosts speak either; a test may set it and find the same plugin."""
 
     def __init__(self, cls: type, /, **config: Any) -> None:
         self._guest = _dispatch.Guest(_provider.provider_of(cls))
@@ -70,109 +76,117 @@ class Plugin:
 
     def chat_request(self, messages: str | Sequence[Message], tools: Sequence[Tool] | None = None) -> HTTPRequest:
         """The request of a chat; a string is one message of the caller."""
-        return _request(self.call("chat_request", self._chat(messages, tools)))
+        return self._request(self.call("chat_request", self._chat(messages, tools)))
 
     def chat_stream_request(
         self, messages: str | Sequence[Message], tools: Sequence[Tool] | None = None
     ) -> HTTPRequest:
         """The request of a streamed chat."""
-        return _request(self.call("chat_stream_request", self._chat(messages, tools)))
+        return self._request(self.call("chat_stream_request", self._chat(messages, tools)))
 
     def parse_chat(self, response: HTTPResponse) -> ChatResponse:
         """The answer in a reply whose status is 2xx."""
-        return _chat_response(json.loads(self.call("parse_chat_response", self._response(response))))
+        return _chat_response(self._read(self.call("parse_chat_response", self._response(response))))
 
     def classify_chat_error(self, response: HTTPResponse) -> ProviderError:
         """What a refused chat means."""
-        return Failed(json.loads(self.call("classify_chat_error", self._response(response)))["payload"])
+        return Failed(self._read(self.call("classify_chat_error", self._response(response)))["payload"])
 
     def stream(self, body: bytes | Iterable[bytes]) -> list[StreamChunk]:
         """The chunks of a streamed body, fed line by line as a host does, the end included."""
         whole = body if isinstance(body, bytes) else b"".join(body)
-        number = json.loads(self.call("chat_stream_parser_start", _json.dumps(self.config)))
+        number = self._read(self.call("chat_stream_parser_start", self._write(self.config)))
         chunks: list[Any] = []
         for line in [*whole.splitlines(keepends=True), b"\n"]:
-            document = _json.dumps({"parser_id": number, "chunk": list(line)})
-            chunks.extend(json.loads(self.call("chat_stream_parser_parse", document)))
+            document = self._write({"parser_id": number, "chunk": self._octets(line)})
+            chunks.extend(self._read(self.call("chat_stream_parser_parse", document)))
         chunks.extend(json.loads(self.call("chat_stream_parser_finish", b"%d" % number)))
         self.call("chat_stream_parser_close", b"%d" % number)
         return [StreamChunk(*next(iter(chunk["chunk"].items()))) for chunk in chunks]
 
     def embed_request(self, inputs: Sequence[str]) -> HTTPRequest:
         """The request of embeddings."""
-        return _request(self.call("embed_request", self._with(inputs=list(inputs))))
+        return self._request(self.call("embed_request", self._with(inputs=list(inputs))))
 
     def parse_embed(self, response: HTTPResponse) -> list[list[float]]:
         """The vectors in a reply."""
-        vectors: list[list[float]] = json.loads(self.call("parse_embed_response", self._response(response)))
+        vectors: list[list[float]] = self._read(self.call("parse_embed_response", self._response(response)))
         return vectors
 
     def complete_request(self, prompt: str, **rest: Any) -> HTTPRequest:
         """The request of a completion; `suffix`, `max_tokens` and `temperature` may be given."""
-        return _request(self.call("complete_request", self._with(req={"prompt": prompt, **rest})))
+        return self._request(self.call("complete_request", self._with(req={"prompt": prompt, **rest})))
 
     def parse_complete(self, response: HTTPResponse) -> str:
         """The text in a reply."""
-        text: str = json.loads(self.call("parse_complete_response", self._response(response)))["text"]
+        text: str = self._read(self.call("parse_complete_response", self._response(response)))["text"]
         return text
 
     def list_models_request(self) -> HTTPRequest:
         """The request of the models."""
-        return _request(self.call("list_models_request", self._with()))
+        return self._request(self.call("list_models_request", self._with()))
 
     def parse_list_models(self, response: HTTPResponse) -> list[str]:
         """The models in a reply."""
-        names: list[str] = json.loads(self.call("parse_list_models_response", self._response(response)))
+        names: list[str] = self._read(self.call("parse_list_models_response", self._response(response)))
         return names
 
     def _with(self, **rest: Any) -> bytes:
-        return _json.dumps({"cfg": self.config, **rest})
+        return self._write({"cfg": self.config, **rest})
 
     def _chat(self, messages: str | Sequence[Message], tools: Sequence[Tool] | None) -> bytes:
         if isinstance(messages, str):
             messages = [Message.user(messages)]
         listed = None if tools is None else [tool.wire() for tool in tools]
-        return self._with(messages=[_message(message) for message in messages], tools=listed)
+        return self._with(messages=[_message(message, self._octets) for message in messages], tools=listed)
 
     def _response(self, response: HTTPResponse) -> bytes:
         headers = {name: response.headers.all(name) for name in response.headers}
         head = {"status": response.status, "headers": headers, "version": "HTTP/1.1"}
-        return self._with(resp={"resp": {"head": head, "body": list(response.body)}})
+        return self._with(resp={"resp": {"head": head, "body": self._octets(response.body)}})
+
+    def _write(self, document: Any) -> bytes:
+        return _json.dumps(document) if self.wire == "json" else _msgpack.packb(document, True)
+
+    def _read(self, answer: bytes) -> Any:
+        return json.loads(answer) if self.wire == "json" else _msgpack.unpackb(answer)
+
+    def _octets(self, data: bytes) -> Any:
+        return _OCTETS[self.wire](data)
+
+    def _request(self, data: bytes) -> HTTPRequest:
+        request = self._read(data)["req"]
+        head = request["head"]
+        return HTTPRequest(head["method"], head["uri"], Headers(head["headers"]), bytes(request["body"]))
 
 
-def _request(data: bytes) -> HTTPRequest:
-    request = json.loads(data)["req"]
-    head = request["head"]
-    return HTTPRequest(head["method"], head["uri"], Headers(head["headers"]), bytes(request["body"]))
-
-
-def _message(message: Message) -> dict[str, Any]:
-    raw: dict[str, Any] = {"role": message.role, "content": [_block(block) for block in message.content]}
+def _message(message: Message, octets: Callable[[bytes], Any]) -> dict[str, Any]:
+    raw: dict[str, Any] = {"role": message.role, "content": [_block(block, octets) for block in message.content]}
     if message.cache is not None:
         ttl = message.cache.ttl_seconds
         raw["cache"] = {"ephemeral": {} if ttl is None else {"ttl_seconds": ttl}}
     return raw
 
 
-def _block(block: Block) -> dict[str, Any]:
+def _block(block: Block, octets: Callable[[bytes], Any]) -> dict[str, Any]:
     raw: dict[str, Any]
     match block:
         case Text(text):
             raw = {"type": "text", "text": text}
         case Image(mime_type, data):
-            raw = {"type": "image", "mime_type": mime_type, "data": list(data)}
+            raw = {"type": "image", "mime_type": mime_type, "data": octets(data)}
         case ImageURL(url):
             raw = {"type": "image_url", "url": url}
         case PDF(data):
-            raw = {"type": "pdf", "data": list(data)}
+            raw = {"type": "pdf", "data": octets(data)}
         case Audio(mime_type, data):
-            raw = {"type": "audio", "mime_type": mime_type, "data": list(data)}
+            raw = {"type": "audio", "mime_type": mime_type, "data": octets(data)}
         case Thinking(text, signature):
             raw = {"type": "thinking", "text": text, "signature": signature}
         case ToolUse(id_, name, arguments):
             return {"type": "tool_use", "id": id_, "name": name, "arguments": arguments}
         case ToolResult(id_, content, is_error, name):
-            inner = [_block(one) for one in content]
+            inner = [_block(one, octets) for one in content]
             raw = {"type": "tool_result", "id": id_, "name": name, "is_error": is_error, "content": inner}
         case ResourceLink(uri, name, description, mime_type):
             raw = {

@@ -70,20 +70,29 @@ static int32_t refuse(const char *message) {
   return 1;
 }
 
-static int32_t run(const char *export) {
+static PyObject *kernel_input(void) {
   uint64_t length = x_input_length();
-  PyObject *input = length > PY_SSIZE_T_MAX ? PyErr_NoMemory() : PyBytes_FromStringAndSize(NULL, (Py_ssize_t)length);
+  PyObject *input = length > PY_SSIZE_T_MAX ? NULL : PyBytes_FromStringAndSize(NULL, (Py_ssize_t)length);
+  if (input != NULL) collect(PyBytes_AS_STRING(input), length, 0, x_input_load_u64, x_input_load_u8);
+  return input;
+}
+
+static int32_t run(const char *export) {
+  PyObject *input, *answer;
+  if (!bulk_input(&input)) input = kernel_input();
   if (input == NULL) return refuse("{\"payload\":{\"type\":\"plugin_error\",\"message\":\"out of memory: input\"}}");
-  collect(PyBytes_AS_STRING(input), length, 0, x_input_load_u64, x_input_load_u8);
   PyObject *result = PyObject_CallFunction(guest_dispatch, "sN", export, input);
   int ok;
-  const char *answer;
-  Py_ssize_t size;
-  if (result == NULL || !PyArg_ParseTuple(result, "py#", &ok, &answer, &size)) {
+  if (result == NULL || !PyArg_ParseTuple(result, "pS", &ok, &answer)) {
     Py_XDECREF(result);
     return refuse("{\"payload\":{\"type\":\"plugin_error\",\"message\":\"the plugin could not report its failure\"}}");
   }
-  uint64_t block = host_store(answer, (uint64_t)size);
+  if (ok && bulk_output(answer)) {
+    Py_DECREF(result);
+    return 0;
+  }
+  Py_ssize_t size = PyBytes_GET_SIZE(answer);
+  uint64_t block = host_store(PyBytes_AS_STRING(answer), (uint64_t)size);
   if (PyErr_Occurred()) {
     Py_DECREF(result);
     return refuse("{\"payload\":{\"type\":\"plugin_error\",\"message\":\"the host has no room for the answer\"}}");
@@ -187,6 +196,8 @@ static PyMethodDef methods[] = {
   {"http_request", http_request, METH_VARARGS, "http_request(document) -> document: qmt_http_request of the host"},
   {"decimals", decimals, METH_VARARGS, "decimals(data) -> its bytes as decimals with commas between"},
   {"from_decimals", from_decimals, METH_VARARGS, "from_decimals(text, start) -> (data, index of the bracket) or None"},
+  {"packb", (PyCFunction)(void (*)(void))guest_packb, METH_FASTCALL, "packb(value, binary=False) -> MessagePack; ValueError for what it cannot say"},
+  {"unpackb", guest_unpackb, METH_O, "unpackb(data) -> the value of a MessagePack document; ValueError for what is none"},
   {"immortalize", guest_immortalize, METH_NOARGS, "immortalize(): nothing that lives now is freed or counted again"},
   {NULL, NULL, 0, NULL},
 };

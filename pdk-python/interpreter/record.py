@@ -15,10 +15,12 @@ def recipe_sha256(folder: Path) -> str:
     digest = hashlib.sha256()
     for name in (
         "build",
+        "bulk.c",
         "extism.c",
         "guest.h",
         "immortal.c",
         "interpreter.c",
+        "msgpack.c",
         "record.py",
         "sources.env",
         "stdlib.py",

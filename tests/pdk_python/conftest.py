@@ -16,6 +16,7 @@ from tests.toolchains import ROOT
 PLUGINS: Final = Path(__file__).parent / "plugins"
 PROVIDERS: Final = ROOT / "pdk-python" / "providers"
 SOURCES: Final = {
+    "codec": PLUGINS / "codec.py",
     "openai": PROVIDERS / "openai" / "openai.py",
     "google": PROVIDERS / "google" / "google.py",
     "hostile": PLUGINS / "hostile.py",

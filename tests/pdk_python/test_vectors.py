@@ -1,5 +1,5 @@
 """Golden vectors: the plugin in Rust, the one in Python, and the class in plain CPython answer the
-same, to the byte where the specification fixes it."""
+same, to the byte where the specification fixes it, and those in Python on either wire."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pytest
 from tests import vectors
 from tests.pdk_python.conftest import SOURCES
 from tests.toolchains import ROOT
+from tests.vectors.packed import packed
 from tests.vectors.sides import in_process, plugin
 
 BUNDLED = ROOT / "runtime" / "fumehood" / "provider" / "bundled"
@@ -22,20 +23,26 @@ SIDES = [
     ("google", "core"),
     ("google", "cpython"),
 ]
+MESSAGEPACK = [(name, kind, "msgpack") for name, kind in SIDES if kind != "rust"]
 
 pytestmark = pytest.mark.xdist_group("pdk_python")
 
 
-@pytest.fixture(scope="module", params=SIDES, ids="-".join)
+@pytest.fixture(scope="module", params=[*SIDES, *MESSAGEPACK], ids="-".join)
 def side(
     request: pytest.FixtureRequest, built: Callable[[str], Path]
 ) -> Iterator[tuple[str, vectors.Call]]:
-    name, kind = request.param
+    name, kind, *wire = request.param
+    through = packed if wire else _as_it_is
     if kind == "cpython":
-        yield name, in_process(SOURCES[name])
+        yield name, through(in_process(SOURCES[name]))
         return
     with plugin(BUNDLED / f"{name}.wasm" if kind == "rust" else built(name)) as call:
-        yield name, call
+        yield name, through(call)
+
+
+def _as_it_is(call: vectors.Call) -> vectors.Call:
+    return call
 
 
 def test_every_case_is_answered_as_recorded(side: tuple[str, vectors.Call]) -> None:

@@ -37,6 +37,8 @@ ALWAYS: Final = (
     "encodings.utf_8_sig",
 )
 """What the standard library imports when it is used, not when it is imported."""
+_FOR_FUMEHOOD: Final = frozenset({"memory", "fumehood_bulk", "fumehood_reserve", "fumehood_msgpack"})
+"""Exported besides the ABI's functions: docs/wire.md."""
 _HOST_HTTP: Final = ("extism:host/user", "qmt_http_request")
 _HARMLESS: Final = ("extism:host/env", "length")
 _MAIN: Final = Path(__file__).with_name("main.py.txt")
@@ -196,7 +198,7 @@ def stdlib_of(machine: interpreters.Interpreter) -> frozenset[str]:
 
 def finish(module: Module, exports: Sequence[str]) -> None:
     """Keep only the exports of methods that are there; without speech, let nothing ask for the host's HTTP."""
-    keep = {*exports, "memory"}
+    keep = _FOR_FUMEHOOD | set(exports)
     module.exports = [item for item in module.exports if item.name in keep]
     if not {"transcribe", "speech"} & keep:
         module.rename_imports(lambda space, name: _HARMLESS if (space, name) == _HOST_HTTP else (space, name))
