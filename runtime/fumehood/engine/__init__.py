@@ -1,6 +1,7 @@
 """The only room that imports wasmtime: engines, the kernel, sandboxes."""
 
 from fumehood.engine.declared import ExportInfo, ImportInfo
+from fumehood.engine.digests import digest_of
 from fumehood.engine.hostcall import HostCall, HostImport
 from fumehood.engine.module import CompiledModule, load_module
 from fumehood.engine.sandbox import ExitRequest, GoneError, Sandbox
@@ -18,6 +19,7 @@ __all__ = [
     "Preopen",
     "Sandbox",
     "Template",
+    "digest_of",
     "load_module",
     "signature",
 ]

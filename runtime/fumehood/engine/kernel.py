@@ -8,7 +8,7 @@ from struct import Struct
 from typing import Final
 
 from fumehood.engine import native
-from fumehood.engine.machine import machine
+from fumehood.engine.machine import Machine
 from fumehood.errors import HostError
 
 NAMESPACE: Final = "extism:host/env"
@@ -91,9 +91,9 @@ def kernel_binary(page_count: int) -> bytes:
 
 
 @functools.lru_cache(maxsize=16)
-def kernel_module(page_count: int) -> int:
+def kernel_module(page_count: int, engine: Machine) -> int:
     """Address of the compiled kernel, for guests that are not merged with it.
 
-    Compiled once per size and process and never freed: a handful of limits are in use at a time.
+    Compiled once per size and engine and never freed: a handful of limits are in use at a time.
     """
-    return machine().compile(kernel_binary(page_count))
+    return engine.compile(kernel_binary(page_count))

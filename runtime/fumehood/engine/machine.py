@@ -9,12 +9,12 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import platform
-import threading
 from ctypes import byref, c_void_p
 from typing import Any, Final, Protocol
 
 import wasmtime
 
+from fumehood import forks
 from fumehood.engine import native
 from fumehood.engine.artefact import Artefact
 from fumehood.engine.ticker import Ticker
@@ -71,12 +71,13 @@ class Translator(Protocol):
 
 
 class Machine:
-    """The engines and the ticker. One a process; it lives as long as the process does."""
+    """The engines and the ticker. One a process, and one for its pool if it has one; they live as
+    long as the process does."""
 
     kind = "module"
 
-    def __init__(self) -> None:
-        self.engine = wasmtime.Engine(configuration(multi_memory=True))
+    def __init__(self, config: wasmtime.Config | None = None) -> None:
+        self.engine = wasmtime.Engine(config or configuration(multi_memory=True))
         self._validator = wasmtime.Engine(configuration(multi_memory=False))
         native.check_call(self.engine)
         self.address = native.pointer(self.engine)
@@ -132,7 +133,7 @@ def one_line(failure: native.Failure) -> str:
     return ": ".join(line.removeprefix("0: ") for line in lines if line != "Caused by:")[:500]
 
 
-_lock = threading.Lock()
+_lock = forks.lock()
 _machine: Machine | None = None
 
 

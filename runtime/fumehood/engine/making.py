@@ -16,7 +16,7 @@ from fumehood.engine.account import Entered
 from fumehood.engine.blocks import Blocks
 from fumehood.engine.bulk import Bulk
 from fumehood.engine.bulkfile import RESERVE
-from fumehood.engine.machine import machine
+from fumehood.engine.pooling import PoolFullError, is_full
 from fumehood.errors import Error, Exit, HostError, OutOfMemory
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class Made(Entered):
                     hint="raise limits.memory",
                 )
             )
-        engine = machine()
+        engine = template.engine
         super().__init__(engine.address, engine.ticker, services, limits, meter)
         self._template = template
         self._trap = c_void_p()
@@ -96,7 +96,7 @@ class Made(Entered):
             native.store_limiter(self.store, size, 1, 1, 1, 2)
             from fumehood.engine.template import kernel_pre
 
-            self._pre_instantiate(kernel_pre(pages))
+            self._pre_instantiate(kernel_pre(pages, self._template.engine))
         else:
             # no guest code runs before the guest's own limit is set: its start is an export here
             first = max(self._share, pages * kernel.PAGE)
@@ -133,6 +133,8 @@ class Made(Entered):
         )
         failed = native.check(error, self._trap)
         if failed is not None:
+            if is_full(failed):
+                raise PoolFullError
             raise failures.unmade(self.limits, failed)
 
     def _give_folders(self) -> None:
@@ -273,15 +275,21 @@ class Made(Entered):
     def _made(self, error: int | None, where: str) -> None:
         """As `settle`; a guest that has left with `proc_exit(0)` cannot be called any more, and to
         make another one would end in the same way."""
-        self.settle(error, where)
-        if self.dead:
-            raise Exit(f"{where} exited with status 0: there is nothing left to call", status=0)
+        failed = native.check(error, self._trap)
+        if failed is None:
+            return
+        if is_full(failed):
+            raise PoolFullError
+        self._fail(failed, where)
+        raise Exit(f"{where} exited with status 0: there is nothing left to call", status=0)
 
     def settle(self, error: int | None, where: str) -> None:
         """Raise what a failed entry into the guest means; nothing for a clean one or exit(0)."""
         failed = native.check(error, self._trap)
-        if failed is None:
-            return
+        if failed is not None:
+            self._fail(failed, where)
+
+    def _fail(self, failed: native.Failure, where: str) -> None:
         self.dead = True
         problem = failures.trapped(self, failed, where)
         if problem is not None:

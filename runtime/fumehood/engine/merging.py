@@ -7,7 +7,7 @@ import hashlib
 
 from fumehood.engine import kernel
 from fumehood.engine.artefact import Artefact
-from fumehood.engine.machine import machine, wrap_module
+from fumehood.engine.machine import Machine, machine, wrap_module
 from fumehood.engine.merge import merge
 from fumehood.engine.wasmcode import UnusualError
 from fumehood.errors import LoadError
@@ -16,20 +16,21 @@ from fumehood.errors import LoadError
 class Merging:
     """A translator for guests with a kernel of `pages` pages in them."""
 
-    def __init__(self, pages: int) -> None:
+    def __init__(self, pages: int, engine: Machine) -> None:
         self.pages = pages
+        self._engine = engine
         self.kind = f"merged-{pages}"
 
     @functools.cached_property
     def fingerprint(self) -> str:
         """As the machine's, and the kernel's own code: a changed kernel is another artefact."""
-        facts = (machine().fingerprint, self.kind, kernel.kernel_text(self.pages))
+        facts = (self._engine.fingerprint, self.kind, kernel.kernel_text(self.pages))
         return hashlib.sha256("\0".join(facts).encode()).hexdigest()
 
     def compile_guest(self, wasm: bytes) -> int:
         """Validate the guest alone, link it, compile; the caller owns the module. A guest that
         cannot be linked is compiled as it is: its exports tell."""
-        engine = machine()
+        engine = self._engine
         engine.validate(wasm)
         try:
             linked = merge(
@@ -45,10 +46,10 @@ class Merging:
 
     def deserialize(self, artefact: Artefact) -> int | None:
         """As the machine's."""
-        return machine().deserialize(artefact)
+        return self._engine.deserialize(artefact)
 
 
 @functools.lru_cache(maxsize=4)
-def merging(pages: int) -> Merging:
-    """The translator for one size of kernel."""
-    return Merging(pages)
+def merging(pages: int, engine: Machine | None = None) -> Merging:
+    """The translator for one size of kernel; into the ordinary engine unless another is given."""
+    return Merging(pages, engine or machine())

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import os
 import tempfile
-import threading
 import weakref
 from collections import OrderedDict
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from fumehood import forks
 from fumehood.engine import kernel, native
 from fumehood.engine.artefact import Artefact
 from fumehood.engine.cache import ModuleCache, default_cache
 from fumehood.engine.compiler import compile_in_child, plain
 from fumehood.engine.declared import ExportInfo, ImportInfo, declarations
+from fumehood.engine.digests import digest_of
 from fumehood.engine.machine import Machine, Translator, machine
 from fumehood.engine.merge import META, RESERVED, START
 from fumehood.engine.merging import Merging, merging
+from fumehood.engine.pooling import PoolMachine, pool_machine
 from fumehood.engine.wasmfile import MemoryLimits, is_component, is_wat, memories
 from fumehood.errors import HostError, LoadError
 from fumehood.limits import Limits
@@ -36,9 +38,13 @@ class CompiledModule:
     and for kernels of another size.
     """
 
-    def __init__(self, sha256: str, size: int, binary: bytes, address: int) -> None:
+    def __init__(
+        self, sha256: str, size: int, binary: bytes, address: int, engine: Machine
+    ) -> None:
         self.sha256 = sha256
         self.size = size
+        self.engine = engine
+        """The engine that `address` belongs to."""
         declared = declarations(binary)
         self.imports: tuple[ImportInfo, ...] = declared.imports
         self.exports: dict[str, ExportInfo] = declared.exports
@@ -55,7 +61,7 @@ class CompiledModule:
         """Whether merged code has a start function for the host to run."""
         self._binary = binary
         self._alone: int | None = None
-        self._lock = threading.Lock()
+        self._lock = forks.lock()
 
     def alone(self) -> int:
         """The address of the guest's own code, without a kernel in it."""
@@ -63,9 +69,15 @@ class CompiledModule:
             return self.address
         with self._lock:
             if self._alone is None:
-                self._alone = _module_code(self._binary, self.sha256, machine())
+                self._alone = _module_code(self._binary, self.sha256, self.engine)
                 _free_with(self, self._alone)
             return self._alone
+
+    def ordinary(self) -> CompiledModule:
+        """The same module in the ordinary engine; itself, unless it lives in the pool's."""
+        if self.engine is machine():
+            return self
+        return _load(self.sha256, self.size, lambda: self._binary, None)
 
 
 def _free_with(owner: object, module: int) -> None:
@@ -94,34 +106,40 @@ def to_binary(source: bytes) -> bytes:
 
 
 _CACHE_SIZE: Final = 64
-_lock = threading.Lock()
-_compiled: OrderedDict[str, CompiledModule] = OrderedDict()
+_lock = forks.lock()
+_compiled: OrderedDict[tuple[str, bool], CompiledModule] = OrderedDict()
+"""By digest, and whether in the pool's engine."""
 
 
-def load_module(source: bytes) -> CompiledModule:
+def load_module(source: bytes, *, pooled: bool = True) -> CompiledModule:
     """Validate and compile (bytes or WAT); the same bytes are compiled once a process.
 
-    Raises LoadError: not Wasm, invalid, or a proposal that is off.
+    Into the pool's engine where the process has a pool, unless `pooled` says otherwise. Raises
+    LoadError: not Wasm, invalid, or a proposal that is off; what `pool_machine` raises.
     """
     source = bytes(source)
-    digest = hashlib.sha256(source).hexdigest()
+    digest = digest_of(source)
+    return _load(digest, len(source), lambda: to_binary(source), pool_machine() if pooled else None)
+
+
+def _load(
+    digest: str, size: int, binary: Callable[[], bytes], pool: PoolMachine | None
+) -> CompiledModule:
+    key = (digest, pool is not None)
     with _lock:
-        known = _compiled.get(digest)
+        known = _compiled.get(key)
         if known is not None:
-            _compiled.move_to_end(digest)
+            _compiled.move_to_end(key)
             return known
-    module = _compile(source, digest)
+    content = binary()
+    engine = pool if pool is not None and pool.fits(content) else machine()
+    code = _module_code(content, digest, merging(MERGED_PAGES, engine))
+    module = CompiledModule(digest, size, content, code, engine)
     with _lock:
-        _compiled[digest] = module
+        _compiled[key] = module
         while len(_compiled) > _CACHE_SIZE:
             _compiled.popitem(last=False)
     return module
-
-
-def _compile(source: bytes, digest: str) -> CompiledModule:
-    binary = to_binary(source)
-    code = _module_code(binary, digest, merging(MERGED_PAGES))
-    return CompiledModule(digest, len(source), binary, code)
 
 
 def _module_code(binary: bytes, digest: str, engine: Machine | Merging) -> int:

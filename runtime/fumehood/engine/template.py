@@ -9,9 +9,9 @@ instantiation borrows one of its own from `_linkers`.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import sys
-import threading
 from collections import deque
 from collections.abc import Sequence
 from ctypes import byref, c_void_p
@@ -20,11 +20,13 @@ from typing import Any, Final
 
 import wasmtime
 
+from fumehood import forks
 from fumehood.engine import kernel, native
 from fumehood.engine.declared import ImportInfo
 from fumehood.engine.hostcall import HostImport
-from fumehood.engine.machine import machine
+from fumehood.engine.machine import Machine, machine
 from fumehood.engine.module import CompiledModule
+from fumehood.engine.pooling import TABLE_ELEMENTS, PoolFullError
 from fumehood.engine.sandbox import HOST_CALLBACK_POINTER, Sandbox
 from fumehood.errors import ClosedError, HostError, LoadError
 from fumehood.limits import Limits
@@ -77,8 +79,12 @@ class Template:
     ) -> None:
         if not modules:
             raise LoadError("no module to run")
+        if len(modules) > 1:  # the pool is for lone modules
+            modules = [NamedModule(named.name, named.module.ordinary()) for named in modules]
         self.modules = tuple(modules)
         self.main = modules[-1].module
+        self.engine: Machine = self.main.engine
+        """The engine that the sandboxes live in: the ordinary one, or the pool's."""
         self.preopens = tuple(preopens)
         sizes = [m.minimum * kernel.PAGE for n in modules for m in n.module.memories]
         self.memories = max(1, len(sizes))
@@ -92,11 +98,13 @@ class Template:
         commands = any(named.is_command for named in modules[:-1])
         self.instances = len(modules) + 1 + (_COMMAND_CALLS if commands else 0)
         """Instances that one store may hold."""
+        self._imports = imports
+        self._overflow: Template | None = None
         self._table: list[HostImport] = []
         self._wanted: dict[tuple[str, str], int] = {}
         self._overrides: list[int] = []
         self._resolve({(i.namespace, i.name): i for i in imports})
-        self._lock = threading.Lock()
+        self._lock = forks.lock()
         self._pre: int | None = None
         self._users = 0
         self._linkers: deque[int] = deque()
@@ -165,7 +173,7 @@ class Template:
     # -- linkers --------------------------------------------------------------------------
 
     def _new_linker(self) -> int:
-        linker: int = native.linker_new(machine().address)
+        linker: int = native.linker_new(self.engine.address)
         try:
             native.linker_allow_shadowing(linker, True)
             if self.preopens:
@@ -257,11 +265,25 @@ class Template:
                 raise meter.sign(ClosedError("the compiled plugin is closed"))
             self._users += 1
         try:
+            if self.engine is not machine():
+                return self._pooled(services, limits, meter)
             return Sandbox(self, services, limits, meter)
         finally:
             with self._lock:
                 self._users -= 1
                 self._free_pre()
+
+    def _pooled(self, services: object, limits: Limits, meter: Meter) -> Sandbox:
+        """From a slot of the pool; the ordinary way where none is free or none is large enough."""
+        if limits.table_elements <= TABLE_ELEMENTS:
+            with contextlib.suppress(PoolFullError):
+                return Sandbox(self, services, limits, meter)
+        with self._lock:
+            if self._overflow is None:
+                named = NamedModule(self.modules[0].name, self.main.ordinary())
+                self._overflow = Template([named], self._imports, self.preopens)
+            overflow = self._overflow
+        return overflow.instantiate(services, limits, meter)
 
     def _free_pre(self) -> None:
         """Free the InstancePre of a closed template once nothing is made from it any more."""
@@ -274,6 +296,8 @@ class Template:
         with self._lock:
             self._closed = True
             self._free_pre()
+            if self._overflow is not None:
+                self._overflow.close()
             while self._linkers:
                 native.linker_delete(self._linkers.popleft())
 
@@ -309,12 +333,12 @@ def _func_type(params: str, results: str) -> wasmtime.FuncType:
 
 
 @functools.lru_cache(maxsize=16)
-def kernel_pre(page_count: int) -> int:
+def kernel_pre(page_count: int, engine: Machine) -> int:
     """Address of an InstancePre of the kernel: it imports nothing, so one serves every store."""
-    linker = native.linker_new(machine().address)
+    linker = native.linker_new(engine.address)
     pre = c_void_p()
     failure = native.check(
-        native.linker_instantiate_pre(linker, kernel.kernel_module(page_count), byref(pre))
+        native.linker_instantiate_pre(linker, kernel.kernel_module(page_count, engine), byref(pre))
     )
     native.linker_delete(linker)
     if failure is not None or pre.value is None:

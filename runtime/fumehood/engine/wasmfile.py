@@ -19,6 +19,9 @@ MAX_SECTIONS: Final = 100_000
 _MAGIC: Final = b"\0asm"
 _COMPONENT: Final = b"\x0d\x00\x01\x00"
 _MEMORY_SECTION: Final = 5
+_TABLE_SECTION: Final = 4
+_TABLE_WITH_VALUE: Final = 0x40
+_TYPED_REFERENCES: Final = (0x63, 0x64)
 _TYPE_SECTION: Final = 1
 _CODE_SECTION: Final = 10
 _FUNC_TYPE: Final = 0x60
@@ -155,6 +158,24 @@ def memories(data: Data) -> tuple[MemoryLimits, ...]:
             for _ in range(count):
                 limits, position = _limits(data, position)
                 found.append(limits)
+    except IndexError as problem:
+        raise LoadError("the module is cut short") from problem
+    return tuple(found)
+
+
+def tables(data: Data) -> tuple[int, ...]:
+    """The least number of elements of each table that a validated module defines itself."""
+    found: list[int] = []
+    try:
+        for kind, start, _end in sections(data):
+            if kind != _TABLE_SECTION:
+                continue
+            count, position = leb(data, start)
+            for _ in range(count):
+                if data[position] == _TABLE_WITH_VALUE or data[position] in _TYPED_REFERENCES:
+                    raise LoadError("a table of a proposal that is off")
+                limits, position = _limits(data, position + 1)
+                found.append(limits.minimum)
     except IndexError as problem:
         raise LoadError("the module is cut short") from problem
     return tuple(found)

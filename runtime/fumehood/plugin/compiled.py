@@ -22,6 +22,7 @@ from fumehood.engine.wasmfile import is_component
 from fumehood.errors import Error, LoadError, UsageError
 from fumehood.imports import Services, standard
 from fumehood.limits import Limits
+from fumehood.plugin.files import read_file
 from fumehood.plugin.instance import Instance
 from fumehood.plugin.modules import MAIN, plan_links, reachable
 
@@ -196,8 +197,7 @@ def read_module(path: Path) -> bytes:
     try:
         if path.exists() and not path.is_file():
             raise LoadError(f"{str(path)!r} is not a file")
-        with path.open("rb") as file:
-            content = file.read(MAX_MODULE_BYTES + 1)
+        content = read_file(path, MAX_MODULE_BYTES)
     except FileNotFoundError as problem:
         raise LoadError(
             f"no such file: {str(path)!r}", hint="give the path of a .wasm file"

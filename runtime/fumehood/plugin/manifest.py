@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Final, NoReturn
 
 from fumehood.errors import ManifestError
+from fumehood.plugin import files
 from fumehood.plugin.detect import Form, detect
 from fumehood.plugin.modules import shadowed
 
@@ -147,8 +148,7 @@ def read_file(path: Path, where: str) -> bytes:
     try:
         if path.exists() and not path.is_file():  # a pipe would block, a device never end
             raise ManifestError(f"{where}: cannot read {str(path)!r}: not a regular file")
-        with path.open("rb") as file:
-            content = file.read(MAX_FILE_BYTES + 1)
+        content = files.read_file(path, MAX_FILE_BYTES)
     except OSError as problem:
         reason = problem.strerror or type(problem).__name__
         raise ManifestError(f"{where}: cannot read {str(path)!r}: {reason}") from problem

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import re
 from typing import Final, Protocol
 
+from fumehood.engine import digest_of
 from fumehood.errors import LoadError, ManifestError
 from fumehood.plugin.manifest import MAX_FILE_BYTES, ModuleSource, read_file
 
@@ -65,7 +65,7 @@ def check_hash(source: ModuleSource, content: bytes) -> None:
     if source.hash is None:
         return
     expected = _expected(source)
-    found = hashlib.sha256(content).hexdigest()
+    found = digest_of(content)
     if not hmac.compare_digest(found, expected):
         raise LoadError(
             f"{source.where}.hash: Hash mismatch, found {found} but expected {expected}"
