@@ -124,7 +124,7 @@ class Guest:
         error = provider.classify_chat_error(response)
         if error is None:
             error = classify_chat(response)
-        return wire.dumps({"payload": _a(ProviderError, error, "classify_chat_error").payload})
+        return _json.dumps({"payload": _a(ProviderError, error, "classify_chat_error").payload})  # as errors always are
 
     # -- streams --------------------------------------------------------------------------------
 

@@ -90,7 +90,7 @@ class Plugin:
 
     def classify_chat_error(self, response: HTTPResponse) -> ProviderError:
         """What a refused chat means."""
-        return Failed(self._read(self.call("classify_chat_error", self._response(response)))["payload"])
+        return Failed(json.loads(self.call("classify_chat_error", self._response(response)))["payload"])
 
     def stream(self, body: bytes | Iterable[bytes]) -> list[StreamChunk]:
         """The chunks of a streamed body, fed line by line as a host does, the end included."""
