@@ -1,5 +1,6 @@
 """The plugin's own schema is attacker data: bounded work, no network, every problem listed."""
 
+import contextlib
 import json
 import time
 
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fumehood.errors import ProtocolError
-from fumehood.provider.schema import MAX_SCHEMA, Schema
+from fumehood.provider.schema import MAX_NODES, MAX_PROBLEMS, MAX_SCHEMA, MAX_TIME, Schema
 
 NONE: frozenset[str] = frozenset()
 
@@ -135,6 +136,83 @@ def test_a_pattern_that_cannot_be_evaluated_is_not_checked_and_said(
 ) -> None:
     assert schema({"properties": {"a": {"pattern": "(?=zzz)b"}}}).problems({"a": "x"}, NONE) == []
     assert "look-around" in caplog.text
+
+
+DRAFT = "http://json-schema.org/draft-{}/schema#"
+MIXED = [{}, *range(9_000)]
+
+
+@pytest.mark.parametrize(
+    ("document", "config"),
+    [
+        # items that cannot be sorted: jsonschema compares each with each
+        ({"$schema": DRAFT.format("04"), "properties": {"a": {"enum": MIXED}}}, {"a": 3}),
+        ({"required": MIXED}, {}),
+        ({"items": {"uniqueItems": True}}, {}),
+        # one long list, looked at again and again
+        (
+            {
+                "$defs": {"e": {"enum": list(range(5_000))}},
+                "properties": {"a": {"anyOf": [{"$ref": "#/$defs/e"}] * 2_000}},
+            },
+            {"a": -1},
+        ),
+        (
+            {
+                "$defs": {"e": {"required": [str(n) for n in range(5_000)]}},
+                "allOf": [{"$ref": "#/$defs/e"}] * 2_000,
+            },
+            {},
+        ),
+        # references that are searched for
+        (
+            {
+                "$defs": {f"d{n}": {"$anchor": f"n{n}"} for n in range(1_000)},
+                "properties": {"a": {"allOf": [{"$ref": "#n999"}] * 3_000}},
+            },
+            {"a": 1},
+        ),
+        ({"$dynamicAnchor": "x", "allOf": [{"$dynamicRef": "#x"}] * 3_000}, {"a": 1}),
+        # patterns that are dear to build, and to run
+        ({"patternProperties": {f"^(a+)+${n}": {} for n in range(4_000)}}, {"a" * 200: 1}),
+        ({"patternProperties": {f"(a{{1,60}}){{1,60}}{n}": {} for n in range(3_000)}}, {"a": 1}),
+        # another dialect within, whose validator has no bounds
+        ({"properties": {"a": {"$schema": DRAFT.format("07"), "pattern": "^(a+)+$"}}},
+         {"a": "a" * 40 + "!"}),
+        ({"$schema": DRAFT.format("04"), "$ref": "#"}, {"a": 1}),
+    ],
+)  # fmt: skip
+def test_a_schema_costs_bounded_time(document: object, config: dict[str, object]) -> None:
+    started = time.process_time()
+    with contextlib.suppress(ProtocolError):
+        schema(document).problems(config, NONE)
+    # to check the schema, to check the config, and the last keyword of each
+    assert time.process_time() - started < 2 * MAX_TIME + 3
+
+
+def test_the_number_of_values_is_capped() -> None:
+    with pytest.raises(ProtocolError, match="more than 10000 values"):
+        schema({"enum": list(range(MAX_NODES))})
+    assert schema({"enum": list(range(MAX_NODES - 10))}).problems({}, NONE)
+
+
+def test_patterns_that_are_not_checked_are_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    schema({"patternProperties": {f"(?=z)b{n}": {} for n in range(300)}}).problems({"a": 1}, NONE)
+    assert len(caplog.records) == 1
+
+
+def test_problems_are_capped() -> None:
+    found = schema({"required": [str(n) for n in range(5_000)]}).problems({}, NONE)
+    assert len(found) == MAX_PROBLEMS
+
+
+def test_items_are_unique_as_json_schema_has_it() -> None:
+    one = schema({"properties": {"a": {"uniqueItems": True}}})
+    for items in ([1, True], [0, False], [1, "1"], [{"x": 1}, {"x": 2}], [[1], [1, 1]], "aa"):
+        assert one.problems({"a": items}, NONE) == []
+    for items in ([1, 1.0], [{"x": 1, "y": 2}, {"y": 2.0, "x": 1}], [None, None], ["a", "a"]):
+        assert len(one.problems({"a": items}, NONE)) == 1
+    assert schema({"properties": {"a": {"uniqueItems": False}}}).problems({"a": [1, 1]}, NONE) == []
 
 
 def test_pattern_properties_and_additional_properties() -> None:

@@ -1,16 +1,20 @@
 """A plugin's own JSON Schema: pruning and checking a config with it.
 
 The schema is attacker data. It is bounded in size, depth and work (every keyword costs a step
-of a budget, so that schemas that fan out through `$ref` end), no reference leaves the document,
-and patterns run on the linear machine of `patterns`. A pattern which that machine cannot
-evaluate is not checked, and the log says so: the plugin sees the config itself and may refuse.
+of a budget and processor time, so that schemas that fan out through `$ref` end), no reference
+leaves the document, and patterns run on the linear machine of `patterns`. A pattern which that
+machine cannot evaluate is not checked, and the log says so, once: the plugin sees the config
+itself and may refuse.
 """
 
 from __future__ import annotations
 
 import functools
+import itertools
+import json
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
@@ -26,8 +30,12 @@ MAX_SCHEMA: Final = 256 * KIB
 """Bytes of a schema."""
 MAX_DEPTH: Final = 64
 """Nested values of a schema, and of a config."""
+MAX_NODES: Final = 10_000
+"""Values of a schema: what a single keyword can look at."""
 MAX_STEPS: Final = 200_000
 """Keywords evaluated for one config."""
+MAX_TIME: Final = 1.0
+"""Seconds of processor time for one config; what is meant well takes milliseconds."""
 MAX_PROBLEMS: Final = 100
 """Problems listed; a config with more has other troubles."""
 
@@ -61,15 +69,17 @@ class Schema:
             base = jsonschema.validators.validator_for(
                 document, default=jsonschema.Draft202012Validator
             )
-            base.check_schema(document)
-        except jsonschema.SchemaError as error:
-            path = key_path(error.absolute_path)
-            raise ProtocolError(
-                f"config_schema is not a valid schema at {path or 'its root'}: "
-                f"{clip(error.message, 200)}"
-            ) from None
+            problem = _invalid(base, document)
+        except ProtocolError:
+            raise
         except Exception as error:  # noqa: BLE001 - see _unusable
             raise _unusable(error) from None
+        if problem is not None:
+            path = key_path(problem.absolute_path)
+            raise ProtocolError(
+                f"config_schema is not a valid schema at {path or 'its root'}: "
+                f"{clip(problem.message, 200)}"
+            )
         self._validator = _bounded(base)
 
     def prune(self, config: Mapping[str, Json]) -> dict[str, Json]:
@@ -89,19 +99,20 @@ class Schema:
         if _depth(config) > MAX_DEPTH:
             return [("", f"nested deeper than {MAX_DEPTH}")]
         validator = self._validator(self.document, registry=referencing.Registry())
-        _budget.steps = MAX_STEPS
+        _budget.begin()
         found: dict[Problem, None] = {}
         try:
             for error in validator.iter_errors(config):
-                for problem in _describe(error, secret):
-                    found[problem] = None
+                found |= dict.fromkeys(_describe(error, secret)[:MAX_PROBLEMS])
                 if len(found) >= MAX_PROBLEMS:
                     break
         except ProtocolError:
             raise
         except Exception as error:  # noqa: BLE001 - see _unusable
             raise _unusable(error) from None
-        return sorted(found)
+        finally:
+            _budget.tell()
+        return sorted(found)[:MAX_PROBLEMS]
 
     def accepts(self, key: str, value: Json) -> bool:
         """Whether `value` alone is right for the top-level `key`."""
@@ -153,8 +164,12 @@ def _prune(schema: Json, value: Mapping[str, Json]) -> dict[str, Json]:
 def _check_shape(document: Json) -> None:
     """Refuse what is too deep, and references out of the document."""
     waiting: list[tuple[Json, int]] = [(document, 1)]
+    nodes = 0
     while waiting:
         value, depth = waiting.pop()
+        nodes += 1
+        if nodes > MAX_NODES:
+            raise ProtocolError(f"config_schema has more than {MAX_NODES} values")
         if depth > MAX_DEPTH:
             raise ProtocolError(f"config_schema is nested deeper than {MAX_DEPTH}")
         if isinstance(value, dict):
@@ -196,14 +211,27 @@ def _unusable(error: Exception) -> ProtocolError:
 
 
 class _Budget(threading.local):
-    """Steps left of the evaluation that this thread is in."""
+    """What is left of the evaluation that this thread is in."""
 
     steps = 0
+    until = 0.0
+    unchecked: frozenset[str] = frozenset()
+
+    def begin(self) -> None:
+        self.steps = MAX_STEPS
+        self.until = time.thread_time() + MAX_TIME
+        self.unchecked = frozenset()
 
     def charge(self, steps: int) -> None:
         self.steps -= steps
-        if self.steps < 0:
+        if self.steps < 0 or time.thread_time() > self.until:
             raise ProtocolError("config_schema costs too much to evaluate")
+
+    def tell(self) -> None:
+        """One line about all patterns that were not checked: their number is the plugin's."""
+        if self.unchecked:
+            why = ", ".join(sorted(self.unchecked)[:3])
+            log.warning("patterns of a config schema are not checked: %s", why)
 
 
 _budget: Final = _Budget()
@@ -214,14 +242,27 @@ def _bounded(base: Any) -> Any:
     """`base` with every keyword charged to the budget, and patterns on the linear machine."""
     keywords: dict[str, _Keyword] = dict(base.VALIDATORS)
     keywords["pattern"] = _pattern
+    keywords["uniqueItems"] = _unique_items
     keywords["patternProperties"] = _pattern_properties
     keywords["additionalProperties"] = _additional_properties
     for name in ("unevaluatedProperties", "unevaluatedItems"):
         if name in keywords:  # they run patterns through `re`; the plugin checks for itself
             keywords[name] = _nothing
-    return jsonschema.validators.extend(  # type: ignore[no-untyped-call]
+    bounded = jsonschema.validators.extend(  # type: ignore[no-untyped-call]
         base, {name: _charged(keyword) for name, keyword in keywords.items()}
     )
+    bounded.evolve = _evolve
+    return bounded
+
+
+def _evolve(self: Any, **changes: Any) -> Any:
+    """The validator for a part of the schema. jsonschema's own looks at the part's `$schema` and
+    takes the class that is registered for it: one without our bounds."""
+    kind = type(self)
+    for field in kind.__attrs_attrs__:
+        if field.init and field.alias not in changes:
+            changes[field.alias] = getattr(self, field.name)
+    return kind(**changes)
 
 
 def _charged(keyword: _Keyword) -> _Keyword:
@@ -234,6 +275,37 @@ def _charged(keyword: _Keyword) -> _Keyword:
 
 def _nothing(validator: Any, value: Any, instance: Any, schema: Any) -> _Errors:
     return iter(())
+
+
+def _invalid(base: Any, document: Json) -> jsonschema.ValidationError | None:
+    """What is wrong with a schema by its own metaschema: `check_schema`, within the budget."""
+    _budget.begin()
+    found = _bounded(base)(base.META_SCHEMA).iter_errors(document)
+    best: jsonschema.ValidationError | None = jsonschema.exceptions.best_match(
+        itertools.islice(found, MAX_PROBLEMS)
+    )
+    return best
+
+
+def _unique_items(validator: Any, value: Any, instance: Any, schema: Any) -> _Errors:
+    """jsonschema compares each item with each other one where they cannot be sorted."""
+    if not value or not isinstance(instance, list):
+        return
+    if len({_canonical(item) for item in instance}) != len(instance):
+        yield jsonschema.ValidationError("has items that are not unique")
+
+
+def _canonical(value: Json) -> str:
+    """One text for what JSON Schema calls equal: 1 and 1.0, whatever the order of keys."""
+
+    def whole(item: Json) -> Json:
+        if isinstance(item, float) and item.is_integer():
+            return int(item)
+        if isinstance(item, dict):
+            return {key: whole(inner) for key, inner in item.items()}
+        return [whole(inner) for inner in item] if isinstance(item, list) else item
+
+    return json.dumps(whole(value), sort_keys=True)
 
 
 def _pattern(validator: Any, value: Any, instance: Any, schema: Any) -> _Errors:
@@ -266,17 +338,19 @@ def _additional_properties(validator: Any, value: Any, instance: Any, schema: An
 
 def _matches(source: str, text: str, *, unsure: bool) -> bool:
     """Whether the pattern is found in `text`; `unsure` where it cannot be evaluated."""
+    _budget.charge(1)
     pattern = _compiled(source)
-    if pattern is None:
+    if isinstance(pattern, str):
+        _budget.unchecked |= {pattern}
         return unsure
     _budget.charge(1 + pattern.cost(text) // 50)
     return pattern.search(text)
 
 
 @functools.lru_cache(maxsize=256)
-def _compiled(source: str) -> Pattern | None:
+def _compiled(source: str) -> Pattern | str:
+    """The machine, or why there is none."""
     try:
         return Pattern(source)
     except Unsupported as why:
-        log.warning("a pattern of a config schema is not checked: %s", why)
-        return None
+        return clip(str(why), 100)
