@@ -20,6 +20,7 @@ import yaml
 
 from fumehood.abi import jsonwire
 from fumehood.egress.transport import Network
+from fumehood.engine.pooling import MOST
 from fumehood.errors import ConfigError, ProtocolError, UsageError
 from fumehood.limits import MIB, Limits, parse_limits, quantity
 from fumehood.provider.audit import Settings
@@ -34,8 +35,9 @@ NAMES: Final = tuple(
 VARIABLE: Final = "FUMEHOOD_CONFIG"
 MAX_FILE: Final = 4 * MIB
 
-_FILE_KEYS: Final = ("providers", "network", "audit", "oci")
+_FILE_KEYS: Final = ("providers", "network", "runtime", "audit", "oci")
 _ENTRY_KEYS: Final = ("name", "path", "sha256", "config", "secrets", "limits", "grants")
+_RUNTIME_KEYS: Final = ("pooled_instances",)
 _GRANT_KEYS: Final = ("private", "ports", "clock")
 _NATIVE: Final = (".so", ".dylib", ".dll", ".pyd")
 _SHA256: Final = re.compile(r"(?:sha256:)?([0-9a-fA-F]{64})")
@@ -72,6 +74,8 @@ class PluginsFile:
     entries: Mapping[str, Entry | ConfigError]
     network: Network = field(default_factory=Network)
     audit: Settings | None = None
+    pooled_instances: int | None = None
+    """What the operator says about the process's pool of memory; None: nothing."""
 
 
 def find(path: str | os.PathLike[str] | None, variable: str | None) -> Path | None:
@@ -117,6 +121,7 @@ def parse(document: object, path: Path | None) -> PluginsFile:
         problems.append(("oci", "must be a table"))
     folder = (path.parent if path else Path()).absolute()
     network = parse_network(document.get("network", {}), folder, problems)
+    pooled = _runtime(document.get("runtime", {}), problems)
     audit: Settings | None = None
     if "audit" in document:
         try:
@@ -136,7 +141,7 @@ def parse(document: object, path: Path | None) -> PluginsFile:
         if name in entries:
             entry = ConfigError(f"two entries are called {name!r}", problems=[(name, "twice")])
         entries[name] = entry
-    return PluginsFile(path, entries, network, audit)
+    return PluginsFile(path, entries, network, audit, pooled)
 
 
 def _load(path: Path, text: str) -> object:
@@ -237,6 +242,17 @@ def _grants(
         if not 0 < step <= 10**9:
             problems.append((f"{where}.clock", 'must be a time up to a second, such as "1ms"'))
     return tuple(private), tuple(ports), step
+
+
+def _runtime(table: object, problems: list[Problem]) -> int | None:
+    if not isinstance(table, dict):
+        problems.append(("runtime", "must be a table"))
+        return None
+    problems += unknown_keys(table, _RUNTIME_KEYS, "runtime")
+    count = table.get("pooled_instances")
+    if count is not None and (type(count) is not int or not 0 <= count <= MOST):
+        problems.append(("runtime.pooled_instances", f"must be a number from 0 to {MOST}"))
+    return count
 
 
 def _texts(value: object) -> bool:

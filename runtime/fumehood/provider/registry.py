@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import difflib
 import os
-import threading
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from fumehood import forks
+from fumehood.engine.pooling import pool_instances
 from fumehood.errors import ClosedError, ConfigError
 from fumehood.limits import Limits
 from fumehood.provider import bundled, file, keys
 from fumehood.provider.audit import Audit, Settings
 from fumehood.provider.file import Entry, PluginsFile
+from fumehood.provider.network import given
 from fumehood.provider.opening import Spec, make_client
 from fumehood.provider.pool import Pool
 from fumehood.provider.provider import Provider, open_spec
@@ -38,22 +40,28 @@ class Registry:
         ceiling: Limits = Limits(),  # noqa: B008 - frozen
         audit: str | os.PathLike[str] | Mapping[str, Any] | None = None,
         pool: Pool | None = None,
+        network: Mapping[str, Any] | None = None,
     ) -> None:
         """Read `path`; None: $FUMEHOOD_CONFIG, ./plugins.toml (`providers.*` too), the platform's
         config folder. `ceiling` is what no entry can go beyond. `audit` is a file that gets one
         JSON line for each call, or a table of `path` and `sync`, as the file's own `audit` is,
         which it replaces. `pool` bounds the instances that live at once and is fair to its
-        plugins; without one there is the process's own.
+        plugins; without one there is the process's own. `network` replaces the file's
+        `[network]`.
 
-        Raises ConfigError for what concerns the file as a whole.
+        Raises ConfigError for what concerns the file as a whole; UsageError where its
+        `[runtime]` asks for a pool of memory and the process has one of another size.
         """
         found = file.find(path, keys.config_variable(file.VARIABLE))
         self._file = file.read(found) if found is not None else PluginsFile(None, {})
+        if self._file.pooled_instances is not None:
+            pool_instances(self._file.pooled_instances)
         self._ceiling = ceiling
         chosen = self._file.audit if audit is None else Settings.parse(audit, Path.cwd())
         self._audit = Audit(chosen) if chosen is not None else None
+        self._network = self._file.network if network is None else given(network)
         self._pool = pool
-        self._lock = threading.Lock()
+        self._lock = forks.lock()
         self._client: Client | None = None
         self._closed = False
 
@@ -130,7 +138,7 @@ class Registry:
                 AsyncProvider,
                 self.spec(name, **overrides),
                 client=self._shared_client(),
-                network=self._file.network,
+                network=self._network,
                 audit=self._audit,
                 pool=self._pool,
                 watch=True,
@@ -164,5 +172,5 @@ class Registry:
             if self._closed:
                 raise ClosedError("the registry was closed")
             if self._client is None:
-                self._client = make_client(self._file.network)
+                self._client = make_client(self._network)
             return self._client
