@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from fumehood.engine import HostCall, HostImport, NamedModule, Sandbox, Template, load_module
 from fumehood.engine.bulk import LEAST, MAGIC
+from fumehood.engine.bulkfile import BulkInfo
 from fumehood.errors import (
     Error,
     Exit,
@@ -147,6 +148,21 @@ def test_without_room_on_either_side_the_kernel_says_so() -> None:
             g.call("echo", bytes(2 << 20))
         assert caught.value.limit == "kernel_memory"
         assert g.call("echo", BIG) == BIG
+
+
+def test_exports_that_are_not_named_are_called_as_any_others(merged: bool) -> None:
+    """Where names are given: beside ours a module may have exports that know nothing of this."""
+    names = """(global (export "fumehood_bulk:words") i32 (i32.const 0))
+      (global (export "fumehood_bulk:first,second") i32 (i32.const 0))"""
+    with guest(wat(names + WORDS), merged=merged) as g:
+        bulk = g.template.main.bulk
+        assert bulk == BulkInfo(AT, frozenset({"words", "first", "second"}))
+        before = g.call("words", BIG)
+        assert words(before)[4] == len(BIG)
+        assert g.call("echo", BIG) == BIG
+        assert g.sandbox.blocks is not None
+        assert g.sandbox.blocks.reach() > len(BIG)  # by the kernel
+        assert words(g.call("words", b"abc"))[4] == 3
 
 
 SIZES = st.lists(
@@ -334,12 +350,12 @@ def test_what_is_not_as_written_is_passed_over(changes: dict[str, str], merged: 
     ],
 )
 def test_globals_before_the_descriptors_are_stepped_over(before: str) -> None:
-    assert load_module(wat(head=before + GLOBAL).encode()).bulk == AT
+    assert load_module(wat(head=before + GLOBAL).encode()).bulk == BulkInfo(AT, None)
 
 
 def test_an_address_in_the_upper_half_is_unsigned() -> None:
     source = wat(head=exported("i32", -32))
-    assert load_module(source.encode()).bulk == (1 << 32) - 32
+    assert load_module(source.encode()).bulk == BulkInfo((1 << 32) - 32, None)
     with pytest.raises(ProtocolError, match="descriptor lies outside"):
         guest(source)
 

@@ -56,6 +56,7 @@ def test_the_module_offers_both_ways_and_imports_what_it_did_before(module: byte
         kinds = {name: (e.kind, e.params, e.results) for name, e in plugin.exports.items()}
         assert kinds["fumehood_bulk"][0] == "global"
         assert kinds["fumehood_reserve"] == ("func", "i", "i")
+        assert "fumehood_bulk:echo,count_vowels,fail,refuse" in kinds
         assert kinds["_initialize"] == ("func", "", "")
         assert {n for n, e in plugin.exports.items() if e.callable} == {
             "_initialize",

@@ -17,10 +17,11 @@ from fumehood.errors import ProtocolError, TooMuch
 
 if TYPE_CHECKING:
     from fumehood.engine.blocks import Blocks
+    from fumehood.engine.bulkfile import BulkInfo
     from fumehood.engine.making import Made
 
 LEAST: Final = 4096
-"""Smaller inputs for which there is no room yet take the kernel's way: to ask for room costs more."""
+"""Smaller inputs for which there is no room yet take the kernel's way: asking would cost more."""
 MOST: Final = 0x7FFF_FFFF
 """Bytes of one reservation at most, so that its i32 is positive to a guest that reads it signed."""
 MAGIC: Final = 0x3142_4846
@@ -42,23 +43,25 @@ _FIRST: Final = kernel.FIRST
 
 
 class Bulk:
-    """The descriptor at `address` in the main module's own `memory`, of one sandbox.
+    """The descriptor in the main module's own `memory`, of one sandbox.
 
     Raises ProtocolError where there is none. Owns views of the guest's memory: `close()` it before
-    its store is deleted. Memory never moves (`machine.py`) and never shrinks, so what lies within the
-    view lies within the memory; beyond it, the memory's size is asked for again.
+    its store is deleted. Memory never moves (`machine.py`) and never shrinks: what lies within the
+    view lies within the memory, and beyond it the memory's size is asked for again.
     """
 
-    __slots__ = ("_context", "_memory", "_view", "_where", "_words")
+    __slots__ = ("_context", "_memory", "_only", "_view", "_where", "_words")
 
-    def __init__(self, context: Any, memory: native.Extern, address: int) -> None:
+    def __init__(self, context: Any, memory: native.Extern, info: BulkInfo) -> None:
         self._context = context
         self._memory = memory
+        self._only = info.only
         self._where = native.memory_argument(memory)
         self._view = native.memory_view(context, memory)
         try:
-            check_range(address, _SIZE, len(self._view), "the bulk descriptor")
-            self._words = self._view[address : address + _SIZE]
+            at = info.address
+            check_range(at, _SIZE, len(self._view), "the bulk descriptor")
+            self._words = self._view[at : at + _SIZE]
         except ProtocolError:
             self._view.release()
             raise
@@ -68,16 +71,22 @@ class Bulk:
         _WORD.pack_into(self._words, _HOST_AT, 1)
 
     def begin(
-        self, sandbox: Made, blocks: Blocks, data: bytes | bytearray | memoryview, size: int
+        self, sandbox: Made, export: str, data: bytes | bytearray | memoryview, size: int
     ) -> None:
-        """Hand the input of a call over: `size` bytes of `data`, by the buffer or by the kernel.
+        """Hand the input of a call of `export` over, `size` bytes of `data`: by the buffer or by
+        the kernel.
 
         May run the guest's `fumehood_reserve` first, on the operation's account, and raises what
         that raises. ProtocolError for a buffer that does not hold what the guest says it does,
         OutOfMemory where neither way has room.
         """
+        blocks = sandbox.blocks
+        assert blocks is not None
+        if not size or (self._only is not None and export not in self._only):
+            self._by_kernel(blocks, data, size)
+            return
         capacity, buffer = _room(self._words, _ROOM_AT)
-        if capacity < size or not size:
+        if capacity < size:
             given = 0
             if LEAST <= size <= MOST:
                 blocks.begin(0)  # for this entry; the call begins with registers of its own

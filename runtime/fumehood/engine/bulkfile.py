@@ -7,6 +7,7 @@ over, never an error: such a plugin is called as any other.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from fumehood.engine.wasmcode import (
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 DESCRIPTOR: Final = "fumehood_bulk"
 RESERVE: Final = "fumehood_reserve"
+NAMES: Final = "fumehood_bulk:"
+"""How an export begins whose name goes on with the names of exports, commas between."""
 
 _MAX_GLOBALS: Final = 10_000
 """Read one by one in Python; a plugin has a handful."""
@@ -34,12 +37,20 @@ _END: Final = 0x0B
 _ALIGN: Final = 4
 
 
-def bulk_address(
+@dataclass(frozen=True, slots=True)
+class BulkInfo:
+    """The descriptor's `address`, and the exports that keep to it: `only` these, None for all."""
+
+    address: int
+    only: frozenset[str] | None
+
+
+def bulk_info(
     imports: Collection[ImportInfo],
     exports: Mapping[str, ExportInfo],
     sections: Mapping[int, bytes],
-) -> int | None:
-    """The descriptor's address, None for a module without the two exports.
+) -> BulkInfo | None:
+    """What the module says of its descriptor, None for a module without the two exports.
 
     Memory 0 must be the module's own and exported as `memory`, the global of its own, immutable
     and a constant, the address aligned. Raises IndexError or UnusualError for what no validated
@@ -60,7 +71,11 @@ def bulk_address(
         address = _constant(sections.get(_GLOBAL, b"\0"), index)
     except UnusualError:
         return None
-    return None if address is None or address % _ALIGN else address
+    if address is None or address % _ALIGN:
+        return None
+    lists = [name.removeprefix(NAMES) for name in exports if name.startswith(NAMES)]
+    only = frozenset(name for names in lists for name in names.split(","))
+    return BulkInfo(address, only if lists else None)
 
 
 def _index(data: bytes, wanted: bytes) -> int:

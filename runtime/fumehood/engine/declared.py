@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from fumehood.engine.bulkfile import bulk_address
+from fumehood.engine.bulkfile import BulkInfo, bulk_info
 from fumehood.engine.wasmcode import UnusualError, read_sections, read_uleb, skip_leb
 from fumehood.errors import LoadError
 
@@ -57,11 +57,11 @@ class ExportInfo:
 
 @dataclass(frozen=True, slots=True)
 class Declared:
-    """A module's imports in order, its exports by name; `bulk` as `bulkfile.bulk_address`."""
+    """A module's imports in order, its exports by name; `bulk` as `bulkfile.bulk_info`."""
 
     imports: tuple[ImportInfo, ...]
     exports: dict[str, ExportInfo]
-    bulk: int | None
+    bulk: BulkInfo | None
 
 
 def declarations(wasm: bytes) -> Declared:
@@ -76,7 +76,7 @@ def declarations(wasm: bytes) -> Declared:
         imports, functions = _imports(sections.get(2, b"\0"), types)
         functions += _functions(sections.get(3, b"\0"))
         exports = _exports(sections.get(7, b"\0"), types, functions)
-        return Declared(imports, exports, bulk_address(imports, exports, sections))
+        return Declared(imports, exports, bulk_info(imports, exports, sections))
     except (IndexError, UnusualError, UnicodeDecodeError) as problem:
         raise LoadError(f"the module's declarations cannot be read: {problem}") from problem
 

@@ -15,7 +15,7 @@ from fumehood.engine import kernel, native
 from fumehood.engine.account import Entered
 from fumehood.engine.blocks import Blocks
 from fumehood.engine.bulk import Bulk
-from fumehood.engine.bulkfile import RESERVE
+from fumehood.engine.bulkfile import RESERVE, BulkInfo
 from fumehood.engine.pooling import PoolFullError, is_full
 from fumehood.errors import Error, Exit, HostError, OutOfMemory
 
@@ -214,10 +214,10 @@ class Made(Entered):
         if memory is not None and memory.kind == native.KIND_MEMORY:
             self._memories.append(native.memory_argument(memory))
 
-    def _know_bulk(self, address: int) -> None:
+    def _know_bulk(self, info: BulkInfo) -> None:
         memory = self._export(self._guest, b"memory")
         assert memory is not None  # `declared.py` says so
-        self.bulk = Bulk(self.context, memory, address)
+        self.bulk = Bulk(self.context, memory, info)
 
     def _define(self, linker: int, name: bytes, instance: Any) -> None:
         failed = native.check(

@@ -14,6 +14,7 @@ from typing import Final
 from fumehood import forks
 from fumehood.engine import kernel, native
 from fumehood.engine.artefact import Artefact
+from fumehood.engine.bulkfile import BulkInfo
 from fumehood.engine.cache import ModuleCache, default_cache
 from fumehood.engine.compiler import compile_in_child, plain
 from fumehood.engine.declared import ExportInfo, ImportInfo, declarations
@@ -48,7 +49,7 @@ class CompiledModule:
         declared = declarations(binary)
         self.imports: tuple[ImportInfo, ...] = declared.imports
         self.exports: dict[str, ExportInfo] = declared.exports
-        self.bulk: int | None = declared.bulk
+        self.bulk: BulkInfo | None = declared.bulk
         self.memories: tuple[MemoryLimits, ...] = memories(binary)
         self.address = address
         _free_with(self, address)

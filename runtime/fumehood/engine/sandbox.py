@@ -101,7 +101,7 @@ class Sandbox(Made):
                 if size:
                     blocks.data[_FIRST : _FIRST + size] = data
             else:
-                bulk.begin(self, blocks, data, size)
+                bulk.begin(self, export, data, size)
             self.enter()
             try:
                 if context is not None:

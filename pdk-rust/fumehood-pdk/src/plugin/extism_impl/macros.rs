@@ -69,6 +69,8 @@ macro_rules! impl_extism_http_factory {
 #[macro_export]
 macro_rules! export_functions {
     ($($function:ident),+ $(,)?) => {
+        #[cfg(target_arch = "wasm32")]
+        $crate::__bulk_exports! { $($function)+ }
         $(const _: () = {
             #[cfg(target_arch = "wasm32")]
             #[unsafe(export_name = stringify!($function))]
@@ -185,10 +187,29 @@ macro_rules! __plugin_speech {
     ($guest:ident none) => {};
 }
 
+/// Tells hosts which exports take their input from the buffer (docs/wire.md): a module may have
+/// others, `extism-pdk`'s among them.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __bulk_exports {
+    ($first:ident $($export:ident)*) => {
+        const _: () = {
+            #[unsafe(export_name = concat!("fumehood_bulk:", stringify!($first) $(, ",", stringify!($export))*))]
+            static NAMES: u8 = 0;
+        };
+    };
+}
+
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __plugin_exports {
     ($guest:ident: $($export:ident)*) => {
+        #[cfg(target_arch = "wasm32")]
+        $crate::__bulk_exports! { $($export)* }
+        // Its name says that the exports read MessagePack too (docs/wire.md); its value says nothing.
+        #[unsafe(no_mangle)]
+        #[allow(non_upper_case_globals)]
+        pub static fumehood_msgpack: u8 = 1;
         $(
         #[unsafe(no_mangle)]
         pub extern "C" fn $export() -> i32 {
