@@ -317,6 +317,12 @@ impl From<serde_json::Error> for LLMError {
     }
 }
 
+impl From<crate::msgpack::Error> for LLMError {
+    fn from(error: crate::msgpack::Error) -> Self {
+        LLMError::JsonError(error.to_string())
+    }
+}
+
 impl From<crate::http::Error> for LLMError {
     fn from(error: crate::http::Error) -> Self {
         Self::InvalidRequest(error.to_string())

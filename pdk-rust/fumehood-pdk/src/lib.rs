@@ -19,6 +19,7 @@ pub mod completion;
 pub mod embedding;
 pub mod error;
 pub mod lines;
+pub mod msgpack;
 pub mod plugin;
 pub mod request;
 pub mod speech;

@@ -1,15 +1,60 @@
-//! HTTP requests and replies as the ABI writes them (§3.1).
+//! HTTP requests and replies as the ABI writes them (§3.1), in JSON and in MessagePack.
 
 use crate::error::LLMError;
 use crate::http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Version};
+use crate::msgpack::{self, push_array, push_bin, push_map, push_text, Bytes};
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// A reply in its wrapper: `{"resp":{"head":…,"body":[…]}}`.
 pub struct WireResponse(pub Response<Vec<u8>>);
 
-/// Writes `{"req":{"head":…,"body":[…]}}`.
+/// How a document is written; hosts choose by what they send (docs/wire.md).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wire {
+    /// Text; bytes are arrays of decimals.
+    Json,
+    /// Bytes are `bin`.
+    MessagePack,
+}
+
+impl Wire {
+    /// The wire of an input, and so of the answer to it.
+    pub fn of(input: &[u8]) -> Self {
+        if msgpack::is_map(input) {
+            Wire::MessagePack
+        } else {
+            Wire::Json
+        }
+    }
+
+    /// The value of a document; the error says what is wrong with it.
+    pub fn read<'de, T: Deserialize<'de>>(self, document: &'de [u8]) -> Result<T, String> {
+        match self {
+            Wire::Json => serde_json::from_slice(document).map_err(|error| error.to_string()),
+            Wire::MessagePack => msgpack::from_slice(document).map_err(|error| error.to_string()),
+        }
+    }
+
+    /// The document of a value.
+    pub fn write<T: Serialize + ?Sized>(self, value: &T) -> Result<Vec<u8>, LLMError> {
+        match self {
+            Wire::Json => Ok(serde_json::to_vec(value)?),
+            Wire::MessagePack => Ok(msgpack::to_vec(value)?),
+        }
+    }
+
+    /// The document of a request, as [`encode_request`].
+    pub fn write_request(self, request: &Request<Vec<u8>>) -> Result<Vec<u8>, LLMError> {
+        match self {
+            Wire::Json => encode_request(request),
+            Wire::MessagePack => pack_request(request),
+        }
+    }
+}
+
+/// Writes `{"req":{"head":…,"body":[…]}}`, in JSON.
 ///
 /// A header value that is not visible ASCII cannot be written: [`LLMError::InvalidRequest`] naming it.
 pub fn encode_request(request: &Request<Vec<u8>>) -> Result<Vec<u8>, LLMError> {
@@ -25,16 +70,7 @@ pub fn encode_request(request: &Request<Vec<u8>>) -> Result<Vec<u8>, LLMError> {
         }
         push_json(&mut out, name.as_str());
         out.push(b':');
-        let values: Vec<&str> = request
-            .headers()
-            .get_all(name)
-            .iter()
-            .map(|value| {
-                value.to_str().map_err(|_| {
-                    LLMError::InvalidRequest(format!("the value of header `{name}` is not visible ASCII"))
-                })
-            })
-            .collect::<Result<_, _>>()?;
+        let values = texts(request, name)?;
         match values.as_slice() {
             [one] => push_json(&mut out, one),
             many => {
@@ -53,6 +89,47 @@ pub fn encode_request(request: &Request<Vec<u8>>) -> Result<Vec<u8>, LLMError> {
     push_decimals(&mut out, request.body());
     out.extend_from_slice(b"]}}");
     Ok(out)
+}
+
+/// The same in MessagePack, the body as it is.
+fn pack_request(request: &Request<Vec<u8>>) -> Result<Vec<u8>, LLMError> {
+    let mut out = Vec::with_capacity(512 + request.body().len());
+    push_map(&mut out, 1)?;
+    push_text(&mut out, "req")?;
+    push_map(&mut out, 2)?;
+    push_text(&mut out, "head")?;
+    push_map(&mut out, 4)?;
+    push_text(&mut out, "method")?;
+    push_text(&mut out, request.method().as_str())?;
+    push_text(&mut out, "uri")?;
+    push_text(&mut out, &request.uri().to_string())?;
+    push_text(&mut out, "headers")?;
+    push_map(&mut out, request.headers().keys_len())?;
+    for name in request.headers().keys() {
+        push_text(&mut out, name.as_str())?;
+        let values = texts(request, name)?;
+        if values.len() > 1 {
+            push_array(&mut out, values.len())?;
+        }
+        for value in values {
+            push_text(&mut out, value)?;
+        }
+    }
+    push_text(&mut out, "version")?;
+    push_text(&mut out, version_name(request.version()))?;
+    push_text(&mut out, "body")?;
+    push_bin(&mut out, request.body())?;
+    Ok(out)
+}
+
+/// The values of a header.
+fn texts<'a>(request: &'a Request<Vec<u8>>, name: &HeaderName) -> Result<Vec<&'a str>, LLMError> {
+    let text = |value: &'a HeaderValue| {
+        value.to_str().map_err(|_| {
+            LLMError::InvalidRequest(format!("the value of header `{name}` is not visible ASCII"))
+        })
+    };
+    request.headers().get_all(name).iter().map(text).collect()
 }
 
 fn push_json(out: &mut Vec<u8>, text: &str) {
@@ -117,7 +194,7 @@ impl<'de> Deserialize<'de> for WireResponse {
         #[derive(Deserialize)]
         struct Inner {
             head: Head,
-            body: Vec<u8>,
+            body: Bytes,
         }
         #[derive(Deserialize)]
         struct Head {
@@ -126,7 +203,7 @@ impl<'de> Deserialize<'de> for WireResponse {
             version: String,
         }
         let Inner { head, body } = Outer::deserialize(input)?.resp;
-        let mut response = Response::new(body);
+        let mut response = Response::new(body.0);
         *response.status_mut() = StatusCode::from_u16(head.status)
             .map_err(|_| D::Error::custom(format!("{} is no HTTP status", head.status)))?;
         *response.version_mut() = version(&head.version)
@@ -226,6 +303,38 @@ mod tests {
         assert_eq!(value["req"]["body"], json!(every));
         let latin = Request::builder().header("x-b", HeaderValue::from_bytes(b"\xe9").unwrap()).body(vec![]);
         let error = encode_request(&latin.unwrap()).unwrap_err();
+        assert!(matches!(error, LLMError::InvalidRequest(m) if m.contains("x-b")));
+    }
+
+    #[test]
+    fn requests_in_messagepack() {
+        #[derive(Deserialize)]
+        struct Outer {
+            req: Inner,
+        }
+        #[derive(Deserialize)]
+        struct Inner {
+            head: Value,
+            body: Bytes,
+        }
+        for length in [0, 5, 70_000] {
+            let request = Request::builder()
+                .uri("https://h/v1/chat?x=1")
+                .header("x-a", "1")
+                .header("x-a", "2")
+                .header("authorization", "Bearer k")
+                .body(vec![b'x'; length])
+                .unwrap();
+            let packed = Wire::MessagePack.write_request(&request).unwrap();
+            assert!(packed.len() < length + 200);
+            let [ours, theirs]: [Outer; 2] = [
+                Wire::of(&packed).read(&packed).unwrap(),
+                Wire::Json.read(&Wire::Json.write_request(&request).unwrap()).unwrap(),
+            ];
+            assert_eq!((ours.req.head, ours.req.body), (theirs.req.head, theirs.req.body));
+        }
+        let latin = Request::builder().header("x-b", HeaderValue::from_bytes(b"\xe9").unwrap()).body(vec![]);
+        let error = Wire::MessagePack.write_request(&latin.unwrap()).unwrap_err();
         assert!(matches!(error, LLMError::InvalidRequest(m) if m.contains("x-b")));
     }
 

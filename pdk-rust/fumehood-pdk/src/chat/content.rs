@@ -1,5 +1,6 @@
 //! [`Content`]: one block of a message (ABI §3.2).
 
+use crate::msgpack::{Bytes, Slice};
 use serde::de::{Deserializer, Error as _};
 use serde::ser::Serializer;
 use serde::{Deserialize, Serialize};
@@ -179,17 +180,17 @@ impl<D, C> Block<D, C> {
 
 impl Serialize for Content {
     fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
-        type Borrowed<'a> = Block<&'a [u8], &'a [Content]>;
+        type Borrowed<'a> = Block<Slice<'a>, &'a [Content]>;
         let new = Borrowed::new;
         let block = match self {
             Content::Text { text } => Block { text: Some(text.clone()), ..new(Kind::Text) },
             Content::Image { mime_type, data } => {
-                Block { mime_type: Some(mime_type.clone()), data: Some(data.as_slice()), ..new(Kind::Image) }
+                Block { mime_type: Some(mime_type.clone()), data: Some(Slice(data)), ..new(Kind::Image) }
             }
             Content::ImageUrl { url } => Block { url: Some(url.clone()), ..new(Kind::ImageUrl) },
-            Content::Pdf { data } => Block { data: Some(data.as_slice()), ..new(Kind::Pdf) },
+            Content::Pdf { data } => Block { data: Some(Slice(data)), ..new(Kind::Pdf) },
             Content::Audio { mime_type, data } => {
-                Block { mime_type: Some(mime_type.clone()), data: Some(data.as_slice()), ..new(Kind::Audio) }
+                Block { mime_type: Some(mime_type.clone()), data: Some(Slice(data)), ..new(Kind::Audio) }
             }
             Content::Thinking { text, signature } => {
                 Block { text: Some(text.clone()), signature: signature.clone(), ..new(Kind::Thinking) }
@@ -221,7 +222,7 @@ impl Serialize for Content {
 
 impl<'de> Deserialize<'de> for Content {
     fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
-        let block = Block::<Vec<u8>, Vec<Content>>::deserialize(input)?;
+        let block = Block::<Bytes, Vec<Content>>::deserialize(input)?;
         fn need<T, E: serde::de::Error>(value: Option<T>, key: &'static str) -> Result<T, E> {
             value.ok_or_else(|| E::missing_field(key))
         }
@@ -229,13 +230,13 @@ impl<'de> Deserialize<'de> for Content {
             Kind::Text => Content::Text { text: need(block.text, "text")? },
             Kind::Image => Content::Image {
                 mime_type: need(block.mime_type, "mime_type")?,
-                data: need(block.data, "data")?,
+                data: need(block.data, "data")?.0,
             },
             Kind::ImageUrl => Content::ImageUrl { url: need(block.url, "url")? },
-            Kind::Pdf => Content::Pdf { data: need(block.data, "data")? },
+            Kind::Pdf => Content::Pdf { data: need(block.data, "data")?.0 },
             Kind::Audio => Content::Audio {
                 mime_type: need(block.mime_type, "mime_type")?,
-                data: need(block.data, "data")?,
+                data: need(block.data, "data")?.0,
             },
             Kind::Thinking => {
                 Content::Thinking { text: need(block.text, "text")?, signature: block.signature }

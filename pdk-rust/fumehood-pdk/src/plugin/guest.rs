@@ -5,10 +5,11 @@ use crate::chat::{ChatChunk, ChatMessage, ChatReply, ChatStreamParser, StreamChu
 use crate::completion::CompletionRequest;
 use crate::error::LLMError;
 use crate::http::{Request, Response};
+use crate::msgpack::Bytes;
 use crate::plugin::http::{HTTPLLMProvider, HTTPLLMProviderFactory};
 use crate::speech::{SttRequest, TtsRequest};
 use crate::status::require_success;
-use crate::wire::{encode_request, WireResponse};
+use crate::wire::{Wire, WireResponse};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -72,7 +73,7 @@ struct CompleteInput {
 #[derive(Deserialize)]
 struct ParserInput {
     parser_id: u32,
-    chunk: Vec<u8>,
+    chunk: Bytes,
 }
 
 /// The stream parsers of this instance; ids count from 1.
@@ -124,51 +125,51 @@ impl Guest {
     }
 
     /// Export `config_schema`.
-    pub fn config_schema(&self, _input: &[u8]) -> Outcome {
-        write(&self.factory.config_schema())
+    pub fn config_schema(&self, input: &[u8]) -> Outcome {
+        write(input, &self.factory.config_schema())
     }
 
     /// Export `from_config`: the configuration comes back unchanged if a provider can be made with it.
     pub fn from_config(&self, input: &[u8]) -> Outcome {
         let cfg: Value = read("from_config", input)?;
         self.provider(&cfg)?;
-        write(&cfg)
+        write(input, &cfg)
     }
 
     /// Export `supports_streaming`.
     pub fn supports_streaming(&self, input: &[u8]) -> Outcome {
         let cfg: Value = read("supports_streaming", input)?;
-        write(&self.provider(&cfg)?.supports_streaming())
+        write(input, &self.provider(&cfg)?.supports_streaming())
     }
 
     /// Export `list_models_static`; `null` when the models have to be asked for.
     pub fn list_models_static(&self, input: &[u8]) -> Outcome {
         let CfgInput { cfg } = read("list_models_static", input)?;
-        write(&self.factory.list_models_static(&cfg))
+        write(input, &self.factory.list_models_static(&cfg))
     }
 
     /// Export `list_models_request`.
     pub fn list_models_request(&self, input: &[u8]) -> Outcome {
         let CfgInput { cfg } = read("list_models_request", input)?;
-        encode_request(&self.factory.list_models_request(&cfg)?)
+        write_request(input, &self.factory.list_models_request(&cfg)?)
     }
 
     /// Export `parse_list_models_response`.
     pub fn parse_list_models_response(&self, input: &[u8]) -> Outcome {
         let BareRespInput { resp } = read("parse_list_models_response", input)?;
-        write(&parsed(resp.0, |resp| self.factory.parse_list_models(resp))?)
+        write(input, &parsed(resp.0, |resp| self.factory.parse_list_models(resp))?)
     }
 
     /// Export `chat_request`.
     pub fn chat_request(&self, input: &[u8]) -> Outcome {
         let ChatInput { cfg, messages, tools } = read("chat_request", input)?;
-        encode_request(&self.provider(&cfg)?.chat_request(&messages, tools.as_deref())?)
+        write_request(input, &self.provider(&cfg)?.chat_request(&messages, tools.as_deref())?)
     }
 
     /// Export `chat_stream_request`.
     pub fn chat_stream_request(&self, input: &[u8]) -> Outcome {
         let ChatInput { cfg, messages, tools } = read("chat_stream_request", input)?;
-        encode_request(&self.provider(&cfg)?.chat_stream_request(&messages, tools.as_deref())?)
+        write_request(input, &self.provider(&cfg)?.chat_stream_request(&messages, tools.as_deref())?)
     }
 
     /// Export `parse_chat_response`.
@@ -176,7 +177,7 @@ impl Guest {
         let RespInput { cfg, resp } = read("parse_chat_response", input)?;
         let provider = self.provider(&cfg)?;
         let response = parsed(resp.0, |resp| provider.parse_chat(resp))?;
-        write(&ChatReply::from_response(&*response))
+        write(input, &ChatReply::from_response(&*response))
     }
 
     /// Export `classify_chat_error`: the error is the *output*.
@@ -194,24 +195,24 @@ impl Guest {
             parsers.open.insert(parsers.last, parser);
             parsers.last
         });
-        write(&id)
+        write(input, &id)
     }
 
     /// Export `chat_stream_parser_parse`.
     pub fn chat_stream_parser_parse(&self, input: &[u8]) -> Outcome {
         let ParserInput { parser_id, chunk } = read("chat_stream_parser_parse", input)?;
         let chunks = PARSERS.with_borrow_mut(|parsers| match parsers.open.get_mut(&parser_id) {
-            Some(parser) => parser.parse(&chunk),
+            Some(parser) => parser.parse(&chunk.0),
             None => Err(unknown_parser(parser_id)),
         })?;
-        write_chunks(chunks)
+        write_chunks(input, chunks)
     }
 
     /// Export `chat_stream_parser_finish`; the parser is gone even when this fails.
     pub fn chat_stream_parser_finish(&self, input: &[u8]) -> Outcome {
         let id: u32 = read("chat_stream_parser_finish", input)?;
         let parser = PARSERS.with_borrow_mut(|parsers| parsers.open.remove(&id));
-        write_chunks(parser.ok_or_else(|| unknown_parser(id))?.finish()?)
+        write_chunks(input, parser.ok_or_else(|| unknown_parser(id))?.finish()?)
     }
 
     /// Export `chat_stream_parser_close`; an unknown id is no error.
@@ -224,7 +225,7 @@ impl Guest {
     /// Export `embed_request`.
     pub fn embed_request(&self, input: &[u8]) -> Outcome {
         let EmbedInput { cfg, inputs } = read("embed_request", input)?;
-        encode_request(&self.provider(&cfg)?.embed_request(&inputs)?)
+        write_request(input, &self.provider(&cfg)?.embed_request(&inputs)?)
     }
 
     /// Export `parse_embed_response`.
@@ -236,20 +237,20 @@ impl Guest {
             // JSON has no word for them; serde_json would write null
             return Err(LLMError::ProviderError("an embedding holds a number that is not finite".into()));
         }
-        write(&vectors)
+        write(input, &vectors)
     }
 
     /// Export `complete_request`.
     pub fn complete_request(&self, input: &[u8]) -> Outcome {
         let CompleteInput { cfg, req } = read("complete_request", input)?;
-        encode_request(&self.provider(&cfg)?.complete_request(&req)?)
+        write_request(input, &self.provider(&cfg)?.complete_request(&req)?)
     }
 
     /// Export `parse_complete_response`.
     pub fn parse_complete_response(&self, input: &[u8]) -> Outcome {
         let RespInput { cfg, resp } = read("parse_complete_response", input)?;
         let provider = self.provider(&cfg)?;
-        write(&parsed(resp.0, |resp| provider.parse_complete(resp))?)
+        write(input, &parsed(resp.0, |resp| provider.parse_complete(resp))?)
     }
 
     /// Export `transcribe`; does its own HTTP.
@@ -257,7 +258,7 @@ impl Guest {
         let (cfg, req): (Value, SttRequest) = with_cfg("transcribe", input)?;
         let provider = self.provider(&cfg)?;
         let request = provider.stt_request(&req)?;
-        write(&parsed(self.fetch(&request)?, |resp| provider.parse_stt(resp))?)
+        write(input, &parsed(self.fetch(&request)?, |resp| provider.parse_stt(resp))?)
     }
 
     /// Export `speech`; does its own HTTP.
@@ -265,7 +266,7 @@ impl Guest {
         let (cfg, req): (Value, TtsRequest) = with_cfg("speech", input)?;
         let provider = self.provider(&cfg)?;
         let request = provider.tts_request(&req)?;
-        write(&parsed(self.fetch(&request)?, |resp| provider.parse_tts(resp))?)
+        write(input, &parsed(self.fetch(&request)?, |resp| provider.parse_tts(resp))?)
     }
 
     fn provider(&self, cfg: &Value) -> Result<Box<dyn HTTPLLMProvider>, LLMError> {
@@ -321,7 +322,7 @@ fn unknown_parser(id: u32) -> LLMError {
 }
 
 fn read<T: DeserializeOwned>(export: &str, input: &[u8]) -> Result<T, LLMError> {
-    serde_json::from_slice(input).map_err(|error| LLMError::JsonError(format!("input of {export}: {error}")))
+    Wire::of(input).read(input).map_err(|error| LLMError::JsonError(format!("input of {export}: {error}")))
 }
 
 /// Splits `{"cfg": …, <fields of the request>}`.
@@ -330,13 +331,18 @@ fn with_cfg<T: DeserializeOwned>(export: &str, input: &[u8]) -> Result<(Value, T
     Ok((cfg, read(export, input)?))
 }
 
-fn write<T: Serialize + ?Sized>(value: &T) -> Outcome {
-    Ok(serde_json::to_vec(value)?)
+/// The answer to an input, in its wire.
+fn write<T: Serialize + ?Sized>(input: &[u8], value: &T) -> Outcome {
+    Wire::of(input).write(value)
 }
 
-fn write_chunks(chunks: Vec<StreamChunk>) -> Outcome {
+fn write_request(input: &[u8], request: &Request<Vec<u8>>) -> Outcome {
+    Wire::of(input).write_request(request)
+}
+
+fn write_chunks(input: &[u8], chunks: Vec<StreamChunk>) -> Outcome {
     let chunks: Vec<ChatChunk> = chunks.into_iter().map(ChatChunk::from).collect();
-    write(&chunks)
+    write(input, &chunks)
 }
 
 /// Runs a parse method; a JSON error becomes a response-format error that shows the body's beginning.
