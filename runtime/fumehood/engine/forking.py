@@ -1,0 +1,37 @@
+"""Sandboxes in the child of a fork.
+
+One that another thread was inside of is halfway through a call that nobody goes on with: its lock
+would be held for ever, its store has frames on a stack that is gone. It is given up, never deleted,
+and whoever comes for it finds it dead: a plugin makes a new one.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+
+from fumehood.engine.account import Entered, entered
+
+
+def _child() -> None:
+    here = threading.get_ident()
+    for sandbox in list(entered.values()):
+        if sandbox.lock.locked() and sandbox._owner != here:
+            _give_up(sandbox)
+
+
+def _give_up(sandbox: Entered) -> None:
+    sandbox.dead = sandbox.closed = True  # and so it is never deleted
+    sandbox._owner = 0
+    sandbox._active.discard(sandbox.context_address)
+    sandbox.lock = threading.Lock()
+    if sandbox._armed:  # it was the main thread: Ctrl-C is this one's now
+        sandbox._armed = False
+        sandbox._disarm()
+    forked = getattr(sandbox.services, "forked", None)
+    if forked is not None:
+        forked()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_child)
