@@ -1,83 +1,103 @@
-"""From samples to the table, the JSON file and the page that is kept."""
+"""From samples to rows, and from rows to the table on the screen and on the page."""
 
 from __future__ import annotations
 
-import os
-import platform
 import statistics
-from datetime import UTC, datetime
-from importlib.metadata import version
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final
 
-from bench.rows import Row
+from bench.run import Sample
 
-NOTE = (
-    "Medians of alternating samples; in brackets the quartiles. The ratio says how often fumehood "
-    "does it in the time that extism takes once, by the clock and in processor time, which a busy "
-    "machine hardly moves. fumehood runs with its default limits: fuel, guest time, deadline, "
-    "memory and host calls metered, a receipt for every call. "
-    "extism runs as installed: no timeout, no fuel, no receipt. Each side in processes of its own."
+NOTE: Final = (
+    "Medians of alternating samples; in brackets the quartiles. The last two columns compare with "
+    "the first line of a row: 3.00× takes three times as long, by the clock and in processor time, "
+    "which a busy machine hardly moves. fumehood runs with its default limits: fuel, guest time, "
+    "deadline, memory and host calls metered, a receipt for every call. extism runs as installed: "
+    "no timeout, no fuel, no receipt. Each side in processes of its own."
 )
-
-
 CLOCKS: Final = ("wall", "cpu")
+HEAD: Final = ("", "by", "median [quartiles]", "time", "processor time")
+NONE: Final = "—"
+
+_NOBODY: Final[Mapping[str, str]] = {}
+
+Summary = dict[str, float]
 
 
-def summary(samples: list[float]) -> dict[str, float]:
-    """Median and quartiles, in seconds; of one sample, that one."""
-    several = samples if len(samples) > 1 else samples * 2
-    low, middle, high = statistics.quantiles(several, n=4, method="inclusive")
-    return {"median": middle, "q1": low, "q3": high, "min": min(samples), "max": max(samples)}
+@dataclass(slots=True)
+class Row:
+    """One row of the results: the same work by several sides, ours first.
+
+    `seconds` is by clock, then by side; `more` holds other numbers by side (percentiles, bytes,
+    counts), each under a name whose end says its unit: `_s`, `_bytes`, `_per_s` or none.
+    `absent` says why a side is missing.
+    """
+
+    key: str
+    name: str
+    seconds: dict[str, dict[str, Summary]] = field(default_factory=dict)
+    more: dict[str, dict[str, float]] = field(default_factory=dict)
+    absent: dict[str, str] = field(default_factory=dict)
+    samples: int = 0
+
+    @property
+    def sides(self) -> list[str]:
+        """Who was measured, ours first."""
+        return list(self.seconds.get("wall", {}) or self.more)
+
+    def median(self, side: str, clock: str = "wall") -> float | None:
+        """Seconds, None where it was not measured."""
+        found = self.seconds.get(clock, {}).get(side)
+        return None if found is None else found["median"]
+
+    def ratio(self, side: str, to: str | None = None, clock: str = "wall") -> float | None:
+        """How often `to` (the first side) does it in the time of `side`."""
+        mine, theirs = self.median(side, clock), self.median(to or self.sides[0], clock)
+        return None if mine is None or theirs is None else mine / theirs
+
+    def to_dict(self) -> dict[str, Any]:
+        """For the results file."""
+        ratios = {
+            clock: {side: self.ratio(side, clock=clock) for side in sides}
+            for clock, sides in self.seconds.items()
+        }
+        return {
+            "key": self.key,
+            "row": self.name,
+            "seconds": self.seconds,
+            "ratio": ratios,
+            "more": self.more,
+            "absent": self.absent,
+            "samples": self.samples,
+        }
 
 
-def entry(row: Row, measured: dict[str, Any]) -> dict[str, Any]:
-    """One row of the results file."""
-    times = {
+def row(
+    key: str,
+    name: str,
+    samples: Mapping[str, Sequence[Sample]],
+    absent: Mapping[str, str] = _NOBODY,
+    *,
+    per: int = 1,
+) -> Row:
+    """A row from samples by side; `per` is how many operations a timed job holds."""
+    seconds = {
         clock: {
-            side: summary([sample[clock] for sample in samples])
-            for side, samples in measured["samples"].items()
+            side: summary([sample[clock] / per for sample in several])
+            for side, several in samples.items()
         }
         for clock in CLOCKS
     }
-    return {
-        "row": row.name,
-        "bytes": row.size,
-        "seconds": times,
-        "ratio": {
-            clock: sides["extism"]["median"] / sides["fumehood"]["median"]
-            for clock, sides in times.items()
-        },
-        "samples": len(measured["samples"]["fumehood"]),
-        "calls_per_sample": measured["calls_per_sample"],
-    }
+    count = min((len(several) for several in samples.values()), default=0)
+    return Row(key, name, seconds, absent=dict(absent), samples=count)
 
 
-def _processor() -> str:
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass  # not Linux: platform knows less, but something
-    return platform.processor() or "unknown"
-
-
-def facts(guest: Path) -> dict[str, Any]:
-    """The machine and the versions that the numbers belong to."""
-    return {
-        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
-        "processor": _processor(),
-        "cores": os.cpu_count(),
-        "load": round(os.getloadavg()[0], 1),
-        "system": f"{platform.system()} {platform.machine()}",
-        "python": platform.python_version(),
-        "wasmtime": version("wasmtime"),
-        "fumehood": version("fumehood"),
-        "extism": f"{version('extism')} (libextism {version('extism-sys')})",
-        "guest": guest.name,
-        "guest_bytes": guest.stat().st_size,
-    }
+def summary(samples: Sequence[float]) -> Summary:
+    """Median and quartiles; of one sample, that one."""
+    several = list(samples) if len(samples) > 1 else list(samples) * 2
+    low, middle, high = statistics.quantiles(several, n=4, method="inclusive")
+    return {"median": middle, "q1": low, "q3": high, "min": min(samples), "max": max(samples)}
 
 
 def seconds(value: float) -> str:
@@ -92,41 +112,53 @@ def seconds(value: float) -> str:
     return f"{value / 1e-9:.3g} ns"
 
 
-def cell(side: dict[str, float]) -> str:
+def quantity(name: str, value: float) -> str:
+    """A number in the unit that the end of its name tells."""
+    if name.endswith("_per_s"):
+        return f"{value:,.0f}/s"
+    if name.endswith("_bytes"):
+        return f"{value / 1024:,.0f} KiB"
+    if name.endswith("_s"):
+        return seconds(value)
+    return f"{value:,.3g}"
+
+
+def cell(side: Summary) -> str:
+    """Median and quartiles."""
     return f"{seconds(side['median'])} [{seconds(side['q1'])} – {seconds(side['q3'])}]"
 
 
-HEAD: Final = ("", "fumehood", "extism", "ratio", "of processor time")
+def _label(name: str) -> str:
+    for end in ("_per_s", "_bytes", "_s"):
+        name = name.removesuffix(end)
+    return name.replace("_", " ")
 
 
-def cells(row: dict[str, Any]) -> tuple[str, ...]:
-    """One line of the table."""
-    sides, ratio = row["seconds"]["wall"], row["ratio"]
-    ratios = (f"{ratio[clock]:.2f}×" for clock in CLOCKS)
-    return row["row"], cell(sides["fumehood"]), cell(sides["extism"]), *ratios
+def cells(row: Row) -> Iterator[tuple[str, ...]]:
+    """The lines of a row: one a side, then one for each that is missing."""
+    name = row.name
+    for side in row.sides:
+        timed = row.seconds.get("wall", {}).get(side)
+        texts = [cell(timed)] if timed else []
+        more = row.more.get(side, {})
+        texts += [f"{_label(key)} {quantity(key, value)}" for key, value in more.items()]
+        ratios = [NONE, NONE]
+        if timed and side != row.sides[0]:
+            ratios = [f"{row.ratio(side, clock=clock):.2f}×" for clock in CLOCKS]
+        yield name, side, ", ".join(texts), *ratios
+        name = ""
+    for side, why in row.absent.items():
+        yield name, side, f"not measured: {why}", NONE, NONE
+        name = ""
 
 
-def line(columns: tuple[str, ...]) -> str:
+def lines(row: Row) -> Iterator[str]:
     """The same for a terminal."""
-    first, *times, wall, cpu = columns
-    return f"{first:<24} " + " ".join(f"{time:>32}" for time in times) + f" {wall:>8} {cpu:>17}"
+    for name, side, text, wall, cpu in cells(row):
+        yield f"{name:<38} {side:<26} {text:<44} {wall:>8} {cpu:>8}"
 
 
-def page(results: dict[str, Any]) -> str:
-    """RESULTS.md."""
-    machine = results["machine"]
-    lines = [
-        "# Call overhead, measured",
-        "",
-        "Written by `make bench`; do not edit. " + NOTE,
-        f"Before each row {results['warm_up']} samples a side are thrown away; rows of cold loads "
-        "and imports take a new process for every sample and need none.",
-        "",
-        "| " + " | ".join(HEAD) + " |",
-        "|---|---|---|---|---|",
-        *("| " + " | ".join(cells(row)) + " |" for row in results["rows"]),
-        "",
-        *(f"- {key.replace('_', ' ')}: {value}" for key, value in machine.items()),
-        "",
-    ]
-    return "\n".join(lines)
+def table(rows: Sequence[Row]) -> list[str]:
+    """The same in Markdown."""
+    head = ["| " + " | ".join(HEAD) + " |", "|" + "---|" * len(HEAD)]
+    return head + ["| " + " | ".join(line) + " |" for row in rows for line in cells(row)]

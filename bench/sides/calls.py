@@ -1,78 +1,126 @@
-"""Who is measured, each in a process of its own: two wasmtimes in one disturb each other."""
+"""A plugin that is called: this package and its peer."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any
 
-EXPORT: Final = "echo"
+from bench.sides.side import Job, Side, payload
 
 
-class Side(Protocol):
-    """The same three jobs, each through what the package offers its users for it."""
+class Caller(Side):
+    """The same jobs, each through what the package offers its users for it.
 
-    def imported(self) -> None:
-        """Import what a user of `Plugin` imports."""
+    `guest` is the file; `export` is called with `data` where given, else with a payload of the
+    size that the request names.
+    """
 
-    def load(self, guest: Path) -> None:
-        """Load the module and make the instance that `call` uses."""
+    def __init__(self, guest: str, export: str = "echo", data: str | None = None) -> None:
+        self._guest = Path(guest)
+        self._export = export
+        self._data = data
 
-    def call(self, data: bytes) -> bytes:
-        """One call of the kept instance."""
+    def _input(self, size: int) -> bytes:
+        return payload(size) if self._data is None else self._data.encode()
 
-    def fresh(self, data: bytes) -> bytes:
+    def _compile(self) -> Any:
+        """Load the module."""
+        raise NotImplementedError
+
+    def _instance(self, compiled: Any) -> Any:
+        """An instance of it."""
+        raise NotImplementedError
+
+    def load(self) -> Job:
+        """Load the module: read it, look it up or compile it. No instance is made."""
+
+        def job() -> None:
+            self._compile()
+
+        return job
+
+    def cold(self, size: int = 11) -> Job:
+        """Load the module, make an instance, call it."""
+        data = self._input(size)
+        return lambda: self._instance(self._compile()).call(self._export, data)
+
+    def call(self, size: int = 11) -> Job:
+        """One call of an instance that is kept."""
+        plugin = self._instance(self._compile())
+        return partial(plugin.call, self._export, self._input(size))
+
+    def fresh(self, size: int = 11) -> Job:
         """A new instance of the loaded module, one call, and its end."""
+        raise NotImplementedError
 
 
-class Fumehood:
+class Fumehood(Caller):
     """This package: default limits, so that fuel, deadline and memory are metered, and receipts."""
 
     def imported(self) -> None:
-        import fumehood.plugin  # noqa: F401  the import is the job
-
-    def load(self, guest: Path) -> None:
         from fumehood.plugin import CompiledPlugin, Plugin
 
         self._class = Plugin
-        self._compiled = CompiledPlugin.load(guest)
-        self._plugin: Any = Plugin(self._compiled)
+        self._load: Callable[[Path], Any] = CompiledPlugin.load
 
-    def call(self, data: bytes) -> bytes:
-        result: bytes = self._plugin.call(EXPORT, data)
-        return result
+    def _compile(self) -> Any:
+        return self._load(self._guest)
 
-    def fresh(self, data: bytes) -> bytes:
-        plugin = self._class(self._compiled)
-        result: bytes = plugin.call(EXPORT, data)
-        plugin.close()
-        return result
+    def _instance(self, compiled: Any) -> Any:
+        return self._class(compiled)
+
+    def fresh(self, size: int = 11) -> Job:
+        new, compiled = self._class, self._compile()
+        export, data = self._export, self._input(size)
+
+        def job() -> bytes:
+            plugin = new(compiled)
+            result: bytes = plugin.call(export, data)
+            plugin.close()
+            return result
+
+        return job
 
 
-class Extism:
+class Extism(Caller):
     """The peer as it is installed, on libextism. It meters nothing by default."""
 
     def imported(self) -> None:
-        import extism  # noqa: F401  the import is the job
-
-    def load(self, guest: Path) -> None:
         import extism
 
         self._module = extism
-        manifest: dict[str, Any] = {"wasm": [{"path": str(guest)}]}
-        if guest.suffix == ".wat":  # its manifest refuses a path to text
-            manifest = {"wasm": [{"data": guest.read_bytes()}]}
-        self._compiled = extism.extism.CompiledPlugin(manifest, wasi=True, functions=[])
-        self._plugin: Any = extism.Plugin(self._compiled)
 
-    def call(self, data: bytes) -> bytes:
-        result: bytes = self._plugin.call(EXPORT, data)
-        return result
+        handle = extism.ValType.I64
 
-    def fresh(self, data: bytes) -> bytes:
-        plugin = self._module.Plugin(self._compiled)
-        result: bytes = plugin.call(EXPORT, data)
-        del plugin  # the package frees an instance when the object goes
-        return result
+        def unused(_plugin: Any, _given: Any, _results: Any) -> None:
+            raise AssertionError("nothing is logged or sent")
 
+        self._functions = [  # what provider plugins import
+            extism.host_fn(name=name, namespace="extism:host/user", signature=([handle], results))(
+                unused
+            )
+            for name, results in (("qmt_log", []), ("qmt_http_request", [handle]))
+        ]
 
-SIDES: Final[dict[str, type[Side]]] = {"fumehood": Fumehood, "extism": Extism}
+    def _compile(self) -> Any:
+        manifest: dict[str, Any] = {"wasm": [{"path": str(self._guest)}]}
+        if self._guest.suffix == ".wat":  # its manifest refuses a path to text
+            manifest = {"wasm": [{"data": self._guest.read_bytes()}]}
+        return self._module.extism.CompiledPlugin(manifest, wasi=True, functions=self._functions)
+
+    def _instance(self, compiled: Any) -> Any:
+        return self._module.Plugin(compiled)
+
+    def fresh(self, size: int = 11) -> Job:
+        new, compiled = self._module.Plugin, self._compile()
+        export, data = self._export, self._input(size)
+
+        def job() -> bytes:
+            plugin = new(compiled)
+            result: bytes = plugin.call(export, data)
+            del plugin  # the package frees an instance when the object goes
+            return result
+
+        return job
