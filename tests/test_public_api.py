@@ -67,6 +67,7 @@ OTHERS: Final = {
     "assistant",
     "host_function",
     "image",
+    "pool_instances",
     "tool_result",
     "user",
 }

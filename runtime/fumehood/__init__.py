@@ -48,6 +48,7 @@ if TYPE_CHECKING:
         user,
     )
     from fumehood.abi.replies import StreamChunk, Usage
+    from fumehood.engine.pooling import pool_instances
     from fumehood.plugin import Plugin, host_function
     from fumehood.provider import (
         ChatResponse,
@@ -116,6 +117,7 @@ __all__ = [
     "assistant",
     "host_function",
     "image",
+    "pool_instances",
     "tool_result",
     "user",
 ]
@@ -131,6 +133,7 @@ _ROOMS: Final = {
         "user",
     ),
     "fumehood.abi.replies": ("StreamChunk", "Usage"),
+    "fumehood.engine.pooling": ("pool_instances",),
     "fumehood.plugin": ("Plugin", "host_function"),
     "fumehood.provider.aprovider": ("AsyncProvider",),
     "fumehood.provider.astream": ("AsyncChatStream",),

@@ -102,6 +102,12 @@ def test_json_and_yaml_mean_the_same(tmp_path: Path, ending: str) -> None:
         ("oci = 3", "oci", "table"),
         ("network = 3", "network", "table"),
         ("[network]\nproxy = 3", "network.proxy", "text"),
+        ("runtime = 3", "runtime", "table"),
+        ("[runtime]\npooled = 3", "runtime.pooled", "'pooled_instances'"),
+        ("[runtime]\npooled_instances = 4097", "runtime.pooled_instances", "0 to 4096"),
+        ("[runtime]\npooled_instances = -1", "runtime.pooled_instances", "0 to 4096"),
+        ("[runtime]\npooled_instances = true", "runtime.pooled_instances", "0 to 4096"),
+        ("[runtime]\npooled_instances = '64'", "runtime.pooled_instances", "0 to 4096"),
     ],
 )
 def test_what_concerns_the_file_is_raised_at_once(

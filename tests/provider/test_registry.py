@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from fumehood.engine import pooling
 from fumehood.errors import (
     ClosedError,
     ConfigError,
@@ -166,3 +167,23 @@ def test_bundled_plugins_that_are_damaged_or_not_there(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", bundled.names())
 def test_every_shipped_plugin_is_whole(name: str) -> None:
     assert bundled.read(name).content.startswith(b"\0asm")
+
+
+def test_the_file_may_ask_for_a_pool_of_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And so may nobody but who writes it: neither an entry nor a plugin has a word for it."""
+    monkeypatch.setattr(pooling, "_pool", None)
+    monkeypatch.setattr(pooling, "_wanted", None)
+    with Registry(write(tmp_path, "[runtime]")):
+        assert pooling.pool_machine() is None
+    asked = write(tmp_path, "[runtime]\npooled_instances = 2")
+    with Registry(asked):
+        pool = pooling.pool_machine()
+        assert pool is not None
+        assert pool.slots == 2
+    with pytest.raises(UsageError, match="a pool of 2 instances already"):
+        Registry(write(tmp_path, "[runtime]\npooled_instances = 3"))
+    entry = "[[providers]]\nname = 'x'\npath = 'p.wasm'\npooled_instances = 2"
+    with pytest.raises(ConfigError, match="pooled_instances"):
+        Registry(write(tmp_path, entry)).entry("x")

@@ -12,7 +12,9 @@ pool decides about time, never about whether a call succeeds.
 
 from __future__ import annotations
 
+import mmap
 import os
+import sys
 from typing import Any, Final
 
 import wasmtime
@@ -36,6 +38,8 @@ TABLE_ELEMENTS: Final = 1 << 20
 """What the table of a slot holds; `limits.table_elements` beyond it are for the ordinary engine."""
 _MEMORY: Final = 1 << 32
 """Bytes that a memory can have: what a slot reserves anyway. `limits.memory` is the limit."""
+_GUARD: Final = 64 << 20
+"""Bytes that wasmtime leaves between memories, at least: 32 MiB by its documentation."""
 _BATCH: Final = 16
 """Freed slots that are emptied together, before any of them has another owner."""
 
@@ -44,14 +48,10 @@ class PoolMachine(Machine):
     """An engine with `slots` slots. Its compiled code is the ordinary engine's."""
 
     def __init__(self, slots: int) -> None:
+        """Raises HostError where the address space does not suffice."""
         self.slots = slots
-        try:
-            super().__init__(_configuration(slots))
-        except wasmtime.WasmtimeError as problem:
-            raise HostError(
-                f"a pool of {slots} instances cannot be made: {problem}",
-                hint="each reserves 12 GiB of address space; fewer may do",
-            ) from problem
+        _check_room(slots)
+        super().__init__(_configuration(slots))
 
     def fits(self, wasm: bytes) -> bool:
         """Whether a slot can hold an instance of this module. It need not be valid."""
@@ -60,6 +60,21 @@ class PoolMachine(Machine):
         except LoadError:
             return False  # the ordinary engine says why
         return len(sizes) <= _TABLES and max(sizes, default=0) <= TABLE_ELEMENTS
+
+
+def _check_room(slots: int) -> None:
+    """The C API has no error for an engine that finds no room: it ends the process."""
+    if sys.platform == "win32":
+        return
+    size = slots * (_MEMORIES * (_MEMORY + _GUARD) + _TABLES * 8 * TABLE_ELEMENTS)
+    flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
+    try:
+        mmap.mmap(-1, size, flags=flags, prot=0).close()
+    except OSError as problem:
+        raise HostError(
+            f"a pool of {slots} instances cannot be made: {problem.strerror}",
+            hint="each reserves 12 GiB of address space; fewer may do, or a higher `ulimit -v`",
+        ) from problem
 
 
 def _configuration(slots: int) -> wasmtime.Config:
