@@ -129,10 +129,13 @@ def join_text(blocks: Iterable[Block]) -> str:
 # -- from the wire ------------------------------------------------------------------------------
 
 
+_INTEGER: Final = frozenset({int})
+
+
 def _data(value: Any) -> bytes:
     if type(value) is bytes:  # MessagePack has them as they are
         return value
-    if not isinstance(value, list) or any(type(item) is not int for item in value):
+    if not isinstance(value, list) or not _INTEGER.issuperset(map(type, value)):
         raise ValueError("`data` must be an array of bytes")
     return bytes(value)
 

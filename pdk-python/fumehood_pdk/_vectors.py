@@ -11,6 +11,7 @@ from typing import Any
 
 from fumehood_pdk import _msgpack
 
+_NUMBERS = frozenset({float, int})
 _F32 = struct.Struct("<f")
 
 
@@ -28,9 +29,8 @@ def pack(vectors: Iterable[Iterable[Any]]) -> bytes:
 
 
 def _row(vector: list[Any]) -> bytes:
-    for number in vector:
-        if type(number) is not float and type(number) is not int:
-            raise _no_number(number)
+    if not _NUMBERS.issuperset(map(type, vector)):
+        raise _no_number(next(number for number in vector if type(number) not in _NUMBERS))
     try:
         if not all(map(math.isfinite, vector)):
             raise OverflowError

@@ -13,6 +13,7 @@ from fumehood_pdk import _host, _json, _vectors
 from fumehood_pdk._errors import ProviderError
 from fumehood_pdk._http import Headers, HTTPRequest, HTTPResponse
 
+_INTEGER: Final = frozenset({int})
 _VERSIONS: Final = frozenset({"HTTP/0.9", "HTTP/1.0", "HTTP/1.1", "HTTP/2.0", "HTTP/3.0"})
 _NAME: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
@@ -113,7 +114,7 @@ def bytes_of(value: Any, taken: Taken, what: str) -> bytes:
         return taken.data
     if taken.data is not None:
         raise NotTaken
-    if not isinstance(value, list) or any(type(item) is not int for item in value):
+    if not isinstance(value, list) or not _INTEGER.issuperset(map(type, value)):
         raise ValueError(f"{what} must be an array of bytes")
     return bytes(value)
 
