@@ -16,7 +16,7 @@ import pytest
 
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 
-PATIENCE = 30.0
+PATIENCE = 12.0
 """Seconds without a word after which a child is taken for one that hangs."""
 
 

@@ -86,8 +86,10 @@ def test_a_plugin_that_another_thread_is_inside_of() -> None:
                     plugin.call("count")
                 gc.collect()
 
-            in_child(child)
-            waiting.go.set()
+            try:
+                in_child(child)
+            finally:
+                waiting.go.set()
         assert plugin.call("count") == b"3"
 
 
@@ -108,8 +110,10 @@ def test_a_plugin_that_another_thread_was_making() -> None:
             assert plugin.call("count") == b"2"
             plugin.close()
 
-        in_child(child)
-        waiting.go.set()
+        try:
+            in_child(child)
+        finally:
+            waiting.go.set()
     assert plugin.call("count") == b"2"
     plugin.close()
 
@@ -199,8 +203,10 @@ def test_locks_that_other_threads_hold() -> None:
                 with Provider.open("bundled:ollama", config={"model": "m"}) as other:
                     assert other.capabilities
 
-            in_child(child)
-            go.set()
+            try:
+                in_child(child)
+            finally:
+                go.set()
 
 
 def test_a_store_of_vars_that_another_thread_was_in() -> None:
@@ -262,8 +268,10 @@ def test_a_provider_that_other_threads_are_using(reuse: bool) -> None:
                 with pytest.raises(ClosedError):
                     one.chat("x")
 
-            in_child(child)
-            go.set()
+            try:
+                in_child(child)
+            finally:
+                go.set()
         assert one.chat("still").text
 
 
@@ -354,6 +362,8 @@ def test_a_session_of_the_parents_ends_quietly() -> None:
                 assert one._pool.live == 0
                 assert isinstance(sessions[0].meter, Meter)
 
-            in_child(child)
-            go.set()
+            try:
+                in_child(child)
+            finally:
+                go.set()
         assert os.getpid()

@@ -27,6 +27,7 @@ from fumehood.meter import Meter
 from fumehood.provider.aprovider import AsyncProvider
 from fumehood.provider.opening import Spec, open_plugin, traits_of
 from fumehood.provider.pool import Pool
+from fumehood.provider.reaper import reaper
 from tests.provider.fakes import FakeClient, FakePlugin, FakeStream, direct, fail, split
 
 pytestmark = pytest.mark.anyio
@@ -298,6 +299,7 @@ async def test_a_dropped_stream_frees_everything() -> None:
         await anext(stream)
         del stream
         gc.collect()
+        assert reaper.wait(10)
         assert [stream.inner.closed for stream in client.streams] == [True, True]
         assert over(one, plugin)
         assert one._pool.live == 0

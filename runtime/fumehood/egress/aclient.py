@@ -16,6 +16,7 @@ from typing import Any, Final, Self, TypeVar
 from anyio import to_thread
 from anyio.lowlevel import EventLoopToken, checkpoint, current_token
 
+from fumehood import forks
 from fumehood.abi.http import HTTPRequest, HTTPResponse
 from fumehood.egress.apools import AnyConnection, AsyncPools
 from fumehood.egress.awire import Waits
@@ -73,6 +74,12 @@ class AsyncClient:
         self._pools = AsyncPools(resolver or SystemResolver(), network)
         self._loop: EventLoopToken | None = None
         self._closed = False
+        forks.watch(self)
+
+    def forked(self) -> None:
+        """This is the child of a fork: it may use this on a loop of its own."""
+        self._loop = None
+        self._pools.forked()
 
     async def __aenter__(self) -> Self:
         return self

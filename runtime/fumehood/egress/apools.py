@@ -6,6 +6,7 @@ is kept alive never serves a grant that was not given its address.
 
 from __future__ import annotations
 
+import functools
 from collections import OrderedDict, deque
 from typing import TYPE_CHECKING, Final, TypeAlias
 
@@ -44,6 +45,7 @@ class AsyncPools:
         self._count = 0
         self._lookups: anyio.CapacityLimiter | None = None
         self._closed = False
+        self._trusted = False
 
     def take(self, grant: Grant, url: URL) -> AnyConnection | None:
         """An idle connection that still stands, or None."""
@@ -73,6 +75,8 @@ class AsyncPools:
     async def open(self, grant: Grant, url: URL, waits: Waits) -> AnyConnection:
         """A new connection to a checked address of `url`'s host, or through the proxy."""
         proxy = self._proxy
+        if url.scheme == "https" or (proxy is not None and proxy.url.scheme == "https"):
+            await self._trust()
         if proxy is None:
             stream = await self._dial(grant, url, waits)
             return await self._speaking(waits, stream, url)
@@ -93,6 +97,20 @@ class AsyncPools:
         self._closed = True
         while self._count:
             self._drop_oldest()
+
+    def forked(self) -> None:
+        """This is the child of a fork: the parent goes on using the connections."""
+        self._lookups = None
+        while self._count:
+            self._drop_oldest()
+
+    async def _trust(self) -> None:
+        """Have the contexts made that handshakes ask for: reading a bundle takes 20 ms, once."""
+        if not self._trusted:
+            await to_thread.run_sync(tls_context, self._ca_file)
+            if self._http2:
+                await to_thread.run_sync(functools.partial(tls_context, self._ca_file, http2=True))
+            self._trusted = True
 
     async def _speaking(self, waits: Waits, stream: Stream, url: URL) -> AnyConnection:
         """The connection to the origin itself, in what its handshake agreed on."""

@@ -18,13 +18,17 @@ from typing import Any, Final, Protocol
 
 import anyio
 import httpcore
-from anyio.lowlevel import EventLoopToken, current_token
+from anyio.lowlevel import EventLoopToken, checkpoint, current_token
 
 from fumehood.egress.url import IPAddress
 from fumehood.egress.wire import Operation
 from fumehood.errors import TransportError
 
 _TLS_BLOCK: Final = 64 * 1024
+_WRITE_BLOCK: Final = 256 * 1024
+_WRITE_TURN: Final = 1024 * 1024
+"""Bytes that are sent between two looks at the event loop: a peer nearby takes them as fast as they
+are copied."""
 
 Check = Callable[[], float]
 """Gives the seconds that may still be waited; raises where there are none."""
@@ -115,9 +119,15 @@ class Socket:
     async def write(self, waits: Waits, data: bytes, begin: Callable[[], Check]) -> None:
         """See `Stream`."""
         view = memoryview(data)
+        turn = 0
         while view:
             try:
-                view = view[self._sock.send(view) :]
+                sent = self._sock.send(view[:_WRITE_BLOCK])
+                view = view[sent:]
+                turn += sent
+                if turn >= _WRITE_TURN:
+                    turn = 0
+                    await checkpoint()
             except (BlockingIOError, InterruptedError):
                 await waits.writable(self._sock, begin())
             except OSError as problem:

@@ -1,5 +1,6 @@
 """The only room that imports wasmtime: engines, the kernel, sandboxes."""
 
+from fumehood.engine import forking  # noqa: F401 - what children of forks need
 from fumehood.engine.declared import ExportInfo, ImportInfo
 from fumehood.engine.digests import digest_of
 from fumehood.engine.hostcall import HostCall, HostImport

@@ -18,7 +18,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from fumehood.engine.machine import Translator, machine
+from fumehood.engine.machine import Translator, machine, use_threads
 from fumehood.engine.merging import merging
 from fumehood.engine.wasmfile import is_plain
 from fumehood.errors import HostError, LoadError
@@ -112,6 +112,7 @@ def _translator(kind: str) -> Translator:
 def main() -> int:
     """The child. Returns its exit status."""
     _limit_resources()
+    use_threads()
     wasm = sys.stdin.buffer.read()
     try:
         artefact = _translator(sys.argv[2]).translate(wasm)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
-import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from typing import Any, Final
 import wasmtime
 from wasmtime import component as wit
 
+from fumehood import forks
 from fumehood.engine import native
 from fumehood.engine import native_component as raw
 from fumehood.engine.component_machine import component_machine
@@ -67,7 +67,7 @@ class CompiledComponent:
     list_index: int = field(repr=False)
 
 
-_lock = threading.Lock()
+_lock = forks.lock()
 _compiled: OrderedDict[str, CompiledComponent] = OrderedDict()
 
 

@@ -4,12 +4,12 @@ who opens no component pays for neither its code nor its advisories."""
 from __future__ import annotations
 
 import hashlib
-import threading
 from ctypes import byref, c_void_p
 from typing import Final
 
 import wasmtime
 
+from fumehood import forks
 from fumehood.engine import native
 from fumehood.engine import native_component as raw
 from fumehood.engine.artefact import Artefact
@@ -77,7 +77,7 @@ class ComponentMachine:
         )
 
 
-_lock = threading.Lock()
+_lock = forks.lock()
 _machine: ComponentMachine | None = None
 
 

@@ -9,13 +9,13 @@ wrong.
 from __future__ import annotations
 
 import ctypes
-import threading
 import time
 from collections import deque
 from collections.abc import Iterable, Sequence
 from ctypes import byref, c_void_p
 from typing import TYPE_CHECKING, Any, Final
 
+from fumehood import forks
 from fumehood.engine import failure as failures
 from fumehood.engine import native
 from fumehood.engine import native_component as raw
@@ -84,7 +84,7 @@ class ComponentTemplate:
         self.names = tuple(names)
         self.callable = frozenset(self.names)
         self.kinds = [[_KINDS[name] for name in function.params] for function in self.functions]
-        self._lock = threading.Lock()
+        self._lock = forks.lock()
         self._linkers: deque[int] = deque()
         self._closed = False
 

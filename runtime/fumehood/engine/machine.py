@@ -32,8 +32,20 @@ OFF: Final = (
     "custom_page_sizes",
     "stack_switching",
     "component_model",
+    "compact_imports",
 )
 """Proposals no plugin toolchain needs. Fewer features, fewer advisories that reach us."""
+
+
+_threaded = False
+
+
+def use_threads() -> None:
+    """Let engines that are made from now on compile with a thread for each core. For the compiler's
+    own process: in others those threads are gone after a fork, and a compilation of the child's
+    would wait for them for ever."""
+    global _threaded  # noqa: PLW0603 - so is the pool of threads
+    _threaded = True
 
 
 def configuration(*, multi_memory: bool = False, off: tuple[str, ...] = OFF) -> wasmtime.Config:
@@ -41,6 +53,7 @@ def configuration(*, multi_memory: bool = False, off: tuple[str, ...] = OFF) -> 
     config = wasmtime.Config()
     config.consume_fuel = True
     config.epoch_interruption = True
+    config.parallel_compilation = _threaded
     for proposal in off:
         setter: Any = getattr(native.bindings, f"wasmtime_config_wasm_{proposal}_set", None)
         if setter is not None:  # a release that does not know a proposal has it off

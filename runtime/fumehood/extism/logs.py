@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import logging
 import sys
-import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, cast
 
+from fumehood import forks
 from fumehood.errors import HostError, UsageError
 from fumehood.imports.log import EXTISM_LEVELS, PluginLog
 
@@ -31,7 +31,7 @@ _LEVELS: Final = {
 }
 _LABELS: Final = dict(zip(EXTISM_LEVELS, _NAMES, strict=True))
 
-_lock = threading.Lock()
+_lock = forks.lock()
 _sink: logging.Handler | None = None
 
 if LOGGER.level == logging.NOTSET:  # an application that configured it before keeps its level

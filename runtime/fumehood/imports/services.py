@@ -58,6 +58,10 @@ class Services:
             data = self.secrets.scrub(data)
         self.log.write(meter, level, data, target)
 
+    def forked(self) -> None:
+        """This is the child of a fork, and a thread that is gone was using them."""
+        self.vars.forked()
+
     def close(self) -> None:
         """Close the streams that the guest left open. Idempotent."""
         self.finished_streams.clear()

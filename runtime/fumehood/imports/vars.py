@@ -55,6 +55,11 @@ class VarStore:
             self._entries[key] = bytes(value)
             self._used = used
 
+    def forked(self) -> None:
+        """This is the child of a fork: whoever was in here is gone."""
+        self._lock = threading.Lock()
+        self._used = sum(self._cost(key, value) for key, value in self._entries.items())
+
     def clear(self) -> None:
         """Forget everything."""
         with self._lock:

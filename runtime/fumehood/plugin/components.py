@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-import threading
 from collections import OrderedDict
 from typing import Final
 
+from fumehood import forks
 from fumehood.engine import ExportInfo
 from fumehood.engine.component import CompiledComponent, load_component
 from fumehood.engine.component_sandbox import ComponentTemplate
@@ -28,7 +28,7 @@ MAX_EXPORTS: Final = 1_000
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
 _KEPT: Final = 64
 
-_lock = threading.Lock()
+_lock = forks.lock()
 _known: OrderedDict[str, tuple[str, ...]] = OrderedDict()
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Final
 
+from fumehood import forks
 from fumehood.engine import GoneError, Sandbox, Template
 from fumehood.errors import ClosedError, ReentryError
 from fumehood.imports import Services
@@ -48,6 +49,7 @@ class Instance:
         self._spent = False
         self._making = threading.Lock()
         self._maker = 0
+        self._forks = forks.count
 
     @property
     def alive(self) -> bool:
@@ -87,6 +89,8 @@ class Instance:
     def _make(self, meter: Meter) -> Sandbox | ComponentSandbox:
         if self._maker == threading.get_ident():
             raise meter.sign(ReentryError("a sandbox cannot be called while it is being made"))
+        if self._forks != forks.count:  # whoever was making it is not in this process
+            self._making, self._maker, self._forks = threading.Lock(), 0, forks.count
         with self._making:
             self._maker = threading.get_ident()
             try:

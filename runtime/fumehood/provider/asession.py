@@ -26,6 +26,7 @@ from fumehood.errors import Cancelled, Error
 from fumehood.meter import Meter
 from fumehood.provider import effects
 from fumehood.provider.effects import Dropped, Effect, Head, Op
+from fumehood.provider.reaper import reaper
 from fumehood.provider.runtime import Host, Session
 from fumehood.provider.worker import NOTHING
 from fumehood.provider.workers import Workers
@@ -115,6 +116,7 @@ class AsyncSession:
         self._scope: anyio.CancelScope | None = None
         self._arrived = anyio.Event()
         token = current_token()
+        reaper.ready()
         session.on_item = lambda: soon(token, self._tell)
 
     async def run(self, op: Op[_T]) -> _T:
@@ -191,11 +193,11 @@ class AsyncSession:
             )
 
     def abandon(self) -> None:
-        """`finish` without an event loop: for what is collected unfinished."""
+        """`finish` without an event loop, for what is collected unfinished: on a thread, soon."""
         self._close_stream()
         if not self._finished:
             self._finished = True
-            self._finish(None)
+            reaper.leave(functools.partial(self._finish, None))
 
     # -- on the loop ----------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fumehood import arguments
+from fumehood import arguments, forks
 from fumehood.errors import ClosedError, Error, ProviderError
 from fumehood.limits import Limits
 from fumehood.provider.audit import Audit
@@ -25,6 +25,7 @@ from fumehood.provider.versions import Versions
 @dataclass(slots=True)
 class _Running:
     opened: Opened
+    thread: int
     place: Place | None = None
 
 
@@ -47,10 +48,11 @@ class Base:
         self._audit = audit
         self._pool = shared if pool is None else arguments.instance(pool, Pool, "pool")
         self._closers = list(closers)
-        self._lock = threading.RLock()  # a collected stream may end while we hold it
+        self._lock = forks.rlock()  # a collected stream may end while we hold it
         self._kept: tuple[Opened, Kept] | None = None
         self._running: dict[Session, _Running] = {}
         self._closed = False
+        forks.watch(self)
 
     # -- what it is -----------------------------------------------------------------------
 
@@ -98,7 +100,7 @@ class Base:
             kept, self._kept = self._kept, None
             usable = kept[1] if kept is not None and kept[0] is opened else None
             session = Session(opened.host, operation, limits, usable)
-            self._running[session] = _Running(opened)
+            self._running[session] = _Running(opened, threading.get_ident())
         if kept is not None and usable is None:
             kept[1].instance.close()
         return session
@@ -111,7 +113,9 @@ class Base:
         kept = session.release() if self._reuse else None
         session.close()
         with self._lock:
-            run = self._running.pop(session)
+            run = self._running.pop(session, None)
+            if run is None:
+                return  # of the parent process, whose it is to account for it
             if run.place is not None:
                 run.place.release()
             if kept is not None and self._kept is None and not self._closed:
@@ -121,6 +125,17 @@ class Base:
         self._versions.give(run.opened)
         if self._audit is not None:
             session.record(self._audit, error)
+
+    def forked(self) -> None:
+        """This is the child of a fork: operations of other threads are the parent's alone."""
+        here = threading.get_ident()
+        for session, run in list(self._running.items()):
+            mine = run.thread == here
+            if run.place is not None:
+                run.place.forked(keep=mine)
+            if not mine:
+                del self._running[session]
+                self._versions.give(run.opened)
 
     def _shut(self) -> list[Session] | None:
         """Close everything but what runs, which is returned; None where that was done before."""

@@ -14,7 +14,7 @@ from collections import Counter, OrderedDict, deque
 from collections.abc import Callable
 from typing import Final
 
-from fumehood import arguments
+from fumehood import arguments, forks
 from fumehood.errors import Timeout, TooMuch, UsageError
 from fumehood.meter import Meter
 
@@ -39,6 +39,15 @@ class Place:
         """Give it back. Any thread; idempotent."""
         self._pool._release(self)
 
+    def forked(self, *, keep: bool) -> None:
+        """This is the child of a fork: hold it on (`keep`), or forget it."""
+        pool = self._pool
+        pool.forked()
+        self._taken = self._taken and keep
+        if self._taken:
+            pool._live += 1
+            pool._held[self.plugin] += 1
+
 
 class _Waiter:
     __slots__ = ("place", "plugin", "wake")
@@ -59,15 +68,15 @@ class Pool:
         arguments.whole(queued, "queued")
         if instances < 1 or queued < 0:
             raise UsageError("a pool has at least one instance and no negative queue")
+        forks.watch(self)
         self.instances = instances
         self.queued = queued
-        self._lock = (
-            threading.RLock()
-        )  # a collected stream may give its place back while we hold it
+        self._lock = forks.rlock()  # a collected stream may give its place back while we hold it
         self._held: Counter[str] = Counter()
         self._live = 0
         self._waiting: OrderedDict[str, deque[_Waiter]] = OrderedDict()
         self._queue = 0
+        self._forks = forks.count
 
     @property
     def live(self) -> int:
@@ -121,6 +130,15 @@ class Pool:
             self._leave(waiter)
             raise
         return waiter.place
+
+    def forked(self) -> None:
+        """This is the child of a fork: nobody waits, and places are free that are not kept by
+        `Place.forked`. Idempotent in one process."""
+        if self._forks != forks.count:
+            self._forks = forks.count
+            self._live = self._queue = 0
+            self._held.clear()
+            self._waiting.clear()
 
     def _left(self, meter: Meter) -> float:
         try:

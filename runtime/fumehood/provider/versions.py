@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import logging
 import os
-import threading
 from collections.abc import Callable
 from pathlib import Path
 
+from fumehood import forks
 from fumehood.errors import ClosedError, Error
 from fumehood.provider import bundled
 from fumehood.provider.audit import Audit
@@ -47,8 +47,8 @@ class Versions:
         reopen: Callable[[], Version] | None = None,
     ) -> None:
         """`seen` is what `stamp(watch)` gave before the file was read."""
-        self._lock = threading.RLock()  # a collected stream may end while we hold it
-        self._loading = threading.Lock()
+        self._lock = forks.rlock()  # a collected stream may end while we hold it
+        self._loading = forks.lock()
         self._current = _Borrowed(version)
         self._old: set[_Borrowed] = set()
         self._watch = watch

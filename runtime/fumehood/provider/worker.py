@@ -11,6 +11,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
+from fumehood import forks
+from fumehood.errors import ClosedError
 from fumehood.limits import MIB
 from fumehood.meter import Meter
 
@@ -35,9 +37,10 @@ class Worker:
         self._call = call
         self._meter = meter
         self._arrived = arrived
-        self._turn = threading.Condition()
+        self._turn = threading.Condition(forks.rlock())
         self._items: deque[bytes] = deque()
         self._bytes = 0
+        self._forks = forks.count
         self._gone = False
         self._done = False
         self._failure: BaseException | None = None
@@ -69,6 +72,7 @@ class Worker:
     def next(self) -> bytes | None:
         """The next chunk, None when the call returned; raises what the call raised."""
         with self._turn:
+            self._check()
             while not self._items and not self._done:
                 self._turn.wait()
             return self._take()
@@ -76,7 +80,14 @@ class Worker:
     def poll(self) -> object:
         """`next` that does not wait: NOTHING where nothing has come yet."""
         with self._turn:
+            self._check()
             return self._take() if self._items or self._done else NOTHING
+
+    def _check(self) -> None:
+        """The child of a fork has no thread that goes on with the call."""
+        if self._forks != forks.count and not self._done:
+            self._done = True
+            self._failure = ClosedError("the stream was left behind in the parent process")
 
     def _take(self) -> bytes | None:
         if self._items:
