@@ -144,6 +144,17 @@ def test_what_does_not_parse_is_not_plain_or_harmless(data: bytes) -> None:
             machine().validate(data)
 
 
+def test_declarations_are_counted() -> None:
+    """Globals are memory of every instance, beside the one that has a limit."""
+    globals_ = "(global i64 (i64.const 1))"
+    with Guest(f'(module {globals_ * 50_000} (func (export "run")))') as guest:
+        guest.call("run")
+    exports = "".join(f'(export "{n}" (func 0))' for n in range(20_001))
+    for text, what in ((globals_ * 50_001, "globals"), (exports, "exports")):
+        with pytest.raises(LoadError, match=f"{what}, .*0 are allowed"):
+            load_module(f"(module (func) {text})".encode())
+
+
 def test_a_child_compiles_what_then_runs(cache: ModuleCache) -> None:
     source = big()
     with Guest(source) as guest:

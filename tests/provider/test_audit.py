@@ -334,12 +334,26 @@ def test_a_long_last_line_is_found(path: Path) -> None:
     assert check(path).problems == ()
 
 
-@pytest.mark.parametrize("content", ["hello\n", "\n", '{"outcome":"done"}\n', "a\n" * 50_000])
+@pytest.mark.parametrize(
+    "content", ["hello\n", "hello", "{}", "\n", '{"outcome":"done"}\n', "a\n" * 50_000]
+)
 def test_a_file_of_something_else_is_not_written_to(path: Path, content: str) -> None:
     path.write_text(content)
     with pytest.raises(ConfigError, match="not an audit line"):
         opened(path)
     assert path.read_text() == content
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no such files")
+@pytest.mark.timeout(20)
+def test_a_pipe_does_not_hang(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to(tmp_path / "pipe")
+    for place in (tmp_path / "pipe", tmp_path / "link"):
+        with pytest.raises(ConfigError, match="is not a file"):
+            opened(place)
+        with pytest.raises(ConfigError, match="is not a file"):
+            check(place)
 
 
 def test_what_cannot_be_written(tmp_path: Path) -> None:

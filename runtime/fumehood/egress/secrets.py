@@ -20,7 +20,7 @@ from fumehood.egress.binding import Binding, binds, contains
 from fumehood.egress.policy import Grant, Target
 from fumehood.egress.scrub import Scrubber, ScrubStream, base64_cores
 from fumehood.egress.tokens import mint
-from fumehood.errors import ConfigError, EgressDenied, Error
+from fumehood.errors import ConfigError, EgressDenied, Error, UsageError
 
 DEFAULT_HEADERS: Final = ("authorization", "x-api-key", "api-key", "x-goog-api-key")
 SHORTEST: Final = 8
@@ -90,6 +90,10 @@ class Slot:
             raise ConfigError(f"{path}: {message}", problems=[(path, message)])
         token, core = mint(value, rng) if slot else (value, value)
         return cls(name, value, token, core, tuple(hosts), names, tuple(query), slot, source)
+
+    def __reduce__(self) -> NoReturn:
+        """Refused: who pickles an object that has one far within does not mean the key."""
+        raise UsageError("a secret cannot be pickled or copied")
 
     def line(self, option: str) -> str:
         """The line of plugins.toml that gives this secret `option`."""

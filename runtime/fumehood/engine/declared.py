@@ -18,6 +18,8 @@ MAX_DECLARED: Final = 20_000
 of what it takes in the file; large plugins have some hundreds."""
 MAX_FUNCTIONS: Final = 500_000
 """Functions of one module; each becomes a number here."""
+MAX_GLOBALS: Final = 50_000
+"""Globals of one module: each is 16 bytes of every instance, beside the memory that has a limit."""
 
 _LETTERS: Final = {0x7F: "i", 0x7E: "I", 0x7D: "f", 0x7C: "F", 0x7B: "v"}
 _REFERENCE: Final = "r"
@@ -74,6 +76,7 @@ def declarations(wasm: bytes) -> Declared:
                 sections[kind] = bytes(content)
         types = _types(sections.get(1, b"\0"))
         imports, functions = _imports(sections.get(2, b"\0"), types)
+        _count(sections.get(6, b"\0"), "globals", MAX_GLOBALS)
         functions += _functions(sections.get(3, b"\0"))
         exports = _exports(sections.get(7, b"\0"), types, functions)
         return Declared(imports, exports, bulk_info(imports, exports, sections))

@@ -38,7 +38,10 @@ PATIENCE: Final = 30.0
 ALWAYS: Final = "always"
 NEVER: Final = "never"
 
+_FIRST: Final = b'{"seq":1,'
+"""How the first line of all begins."""
 _BLOCK: Final = 16 * 1024
+_READ_FLAGS: Final = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 _FLAGS: Final = os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)
 
 
@@ -216,7 +219,7 @@ def _last(fd: int) -> tuple[int, int, str, bool]:
         if link is None:
             break
         return size, link.seq, link.hash, end + 1 < len(text)
-    if start == 0 and b"\n" not in text:
+    if start == 0 and b"\n" not in text and _FIRST.startswith(text[: len(_FIRST)]):
         return size, 0, chain.START, True  # the first line of all is torn
     raise ValueError("its last line is not an audit line")
 
@@ -315,7 +318,8 @@ def _sync_folder(folder: Path) -> None:
 def check(path: Path, head: str | None = None) -> chain.Report:
     """Verify a file as far as it is written now. Raises ConfigError where it cannot be read."""
     try:
-        with path.open("rb") as file:
+        # not blocking, so that a pipe without a writer is seen for what it is
+        with open(os.open(path, _READ_FLAGS), "rb") as file:  # noqa: PTH123 - of a descriptor
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 raise ConfigError(f"{path} is not a file")
             with locked(file.fileno(), PATIENCE):  # no line is half written now

@@ -147,6 +147,7 @@ BOMBS: Final[dict[str, Callable[[], bytes]]] = {
         )
     ),
     "wide_types": lambda: _wide(1_001, 1_000),
+    "many_globals": lambda: _module(globals=_repeated(b"\x7e\x01\x42\x00\x0b", 1_000_000)),
     "many_exports": lambda: _module(
         types=_RUN,
         functions=_vector([b"\0"]),

@@ -17,7 +17,6 @@ BAIT: Final = "canary-of-the-environment-71c2"
 KEYS: Final = "A key goes to the operator's host, in its header, and nowhere else."
 MEETING: Final = "A variable and a host that only the plugin named never meet."
 ANSWERS: Final = "An answer that the ABI does not allow is a typed error."
-SCHEMAS: Final = "A schema from a plugin costs bounded time and no network."
 ADDRESSES: Final = "A plugin's own default never grants a private address."
 
 _CONFIG: Final = {"base_url": STUB, "api_key": CANARY, "model": "m"}
@@ -58,7 +57,6 @@ def _odd(name: str, group: str, promise: str, expect: str, model: str = "m", **f
 _BODY: Final = _ask(_HERE).replace('"body": []', '"body": [KEY')
 _GOOD: Final = _ask(f"{STUB}models", method="GET", authorization="Bearer KEY")
 _GET: Final = _ask(f"{STUB}models", method="GET")
-_DEEP: Final = '{"properties":' * 2_000 + "{}" + "}" * 2_000
 
 LEAKS: Final = (
     _leak("key_in_path", _ask(f"{STUB}KEY")),
@@ -140,15 +138,6 @@ ODDITIES: Final = (
     _odd("reply_has_long_number", "JSON", ANSWERS, "ProtocolError",
          reply='{"usage":{"input_tokens":' + "9" * 5_000 + "}}"),
     _odd("reply_of_wrong_type", "JSON", ANSWERS, "ProtocolError", reply='{"text":[1]}'),
-    _odd("schema_is_no_json", "schemas", SCHEMAS, "Error", schema="{"),
-    _odd("schema_is_no_object", "schemas", SCHEMAS, "Error", schema="[1]"),
-    _odd("schema_is_deep", "schemas", SCHEMAS, "Error", schema=_DEEP[:19_000]),
-    _odd("schema_remote_reference", "schemas", SCHEMAS, "Error",
-         schema='{"properties":{"model":{"$ref":"http://attacker.example/schema.json"}}}'),
-    _odd("schema_recursive_reference", "schemas", SCHEMAS, "Error",
-         schema='{"properties":{"model":{"$ref":"#/properties/model"}}}'),
-    _odd("schema_slow_pattern", "schemas", SCHEMAS, "ConfigError", model="a" * 40 + "!",
-         schema='{"properties":{"model":{"type":"string","pattern":"^(a+)+$"}}}'),
 )  # fmt: skip
 
 PROVIDERS: Final = (*LEAKS, *MEETINGS, *ODDITIES)

@@ -7,7 +7,9 @@ from functools import partial
 from ipaddress import ip_address
 from typing import Final
 
-from fumehood.egress.policy import Grant
+from fumehood.abi.http import HTTPResponse
+from fumehood.egress.exchange import redirect
+from fumehood.egress.policy import Grant, decide
 from fumehood.egress.url import IPAddress
 from fumehood.provider import Provider
 from fumehood.testing.gallery.attacks import HARMLESS, Attack
@@ -115,6 +117,20 @@ def _headers(stage: Stage, host: str) -> None:
     stage.require(not any(n == "x-a" for n, _ in seen), f"the next host got {seen!r}")
 
 
+def _downgrade(stage: Stage) -> None:
+    """The same host without TLS: everybody on the way would read what the guest sent."""
+    grant, limit = Grant.extism(["granted.example"]), stage.limits.request_bytes
+    asked = decide(grant, "GET", "https://granted.example/a", tuple(KEYS.items()), 0, limit=limit)
+    stage.require(len(asked.headers) == len(KEYS), "the first request has not its headers")
+    for location in ("http://granted.example/a", "http://granted.example:443/a"):
+        reply = HTTPResponse(302, (("location", location),))
+        with stage.outcome.timed():
+            following = redirect(grant, asked, b"", reply, limit)
+        stage.require(following is not None, "the redirect is not followed")
+        assert following is not None
+        stage.require(not following[0].headers, f"{location} gets {following[0].headers!r}")
+
+
 # -- names that change -----------------------------------------------------------------------------
 
 
@@ -217,6 +233,7 @@ REDIRECTS: Final = (
     ),
     _row("redirect_endless", "redirects", HOPS, _endless, expect="TooMuch", limit="http_requests"),
     _row("redirect_drops_headers", "redirects", BARE, partial(_headers, host="localhost")),
+    _row("redirect_to_plain_http", "redirects", BARE, _downgrade),
     _row("redirect_other_port", "redirects", BARE, partial(_headers, host="127.0.0.1")),
 )  # fmt: skip
 

@@ -180,6 +180,7 @@ class Stage:
         follow: int = 0,
         config: Mapping[str, str] | None = None,
         renew: bool = False,
+        clock_step: int = 1,
     ) -> Guest:
         """An instance of it with these services."""
         compiled = compiled or self.compiled()
@@ -192,6 +193,7 @@ class Stage:
             grant=grant,
             secrets=secrets,
             follow=follow,
+            clock_step=clock_step,
         )
         instance = self._held.enter_context(compiled.instance(services, self.limits, renew=renew))
         return Guest(instance, self.limits, compiled.name, self.outcome)

@@ -17,8 +17,10 @@ from fumehood.testing.gallery.malformed import MALFORMED
 from fumehood.testing.gallery.providers import BAIT, PROVIDERS
 from fumehood.testing.gallery.redirects import REBINDING, REDIRECTS
 from fumehood.testing.gallery.reflections import REFLECTIONS
+from fumehood.testing.gallery.schemas import SCHEMA_TRAPS
 from fumehood.testing.gallery.smuggling import SMUGGLING
 from fumehood.testing.gallery.spellings import SPELLINGS
+from fumehood.testing.gallery.supply import SUPPLY
 from fumehood.testing.gallery.tenants import TENANTS
 
 ENDLESS: Final = "No guest runs longer than its deadline."
@@ -371,6 +373,7 @@ GALLERY: Final[tuple[Attack, ...]] = (
     *_NETWORK,
     *PROVIDERS,
     *SPELLINGS,
+    *SCHEMA_TRAPS,
     *REDIRECTS,
     *REBINDING,
     *REFLECTIONS,
@@ -380,6 +383,7 @@ GALLERY: Final[tuple[Attack, ...]] = (
     *COMPILING,
     *CACHING,
     *MALFORMED,
+    *SUPPLY,
 )
 
 DEMO: Final = ("endless_loop", "memory_bomb", "host_not_granted")
