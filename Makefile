@@ -12,7 +12,7 @@ PYTEST := $(PY) -m pytest -n 2 --dist loadgroup --durations 10 --durations-min 5
 # the lowest release of wasmtime that pyproject.toml declares
 LOWEST := $(shell sed -n 's/^ *"wasmtime>=\([0-9]*\),.*/\1/p' pyproject.toml)
 
-.PHONY: help demo demo-llm test lint coverage mutants test-rust test-python guests test-long test-llm test-lowest bench fuzz fuzz-long clean
+.PHONY: help demo demo-llm test lint coverage mutants test-rust test-python guests test-long test-llm test-lowest bench instructions fuzz fuzz-long clean
 .DELETE_ON_ERROR:
 
 help:
@@ -26,6 +26,7 @@ help:
 	@echo "make test-llm     the tests against a real llama.cpp server"
 	@echo "make test-lowest  the host's tests on wasmtime $(LOWEST), the lowest release supported"
 	@echo "make bench        every figure beside its peer, about 10 minutes; bench/RESULTS.md"
+	@echo "make instructions instruction counts against the recorded ones (part of make test)"
 	@echo "make fuzz         any bytes from guests, networks and files, 10 minutes; make fuzz-long: 3 hours"
 	@echo "make clean        remove what make made"
 
@@ -68,7 +69,7 @@ demo-llm: $(VENV)/.llm
 
 # -- checks ------------------------------------------------------------------------------------
 
-test: lint test-rust coverage test-python
+test: lint test-rust coverage instructions test-python
 
 lint: $(VENV)/.dev
 	$(VENV)/bin/ruff check --output-format concise .
@@ -116,6 +117,10 @@ $(VENV)/.bench: $(VENV)/.dev
 
 bench: $(VENV)/.bench
 	@$(PY) -m bench
+
+# what slows the code down fails here; a quarter of a minute, needs valgrind
+instructions: $(VENV)/.dev
+	$(PY) -m bench.instructions
 
 # atheris is optional: where it cannot be installed its row of the table says SKIPPED and why
 $(VENV)/.fuzz: $(VENV)/.dev
