@@ -43,21 +43,20 @@ _FIRST: Final = kernel.FIRST
 
 
 class Bulk:
-    """The descriptor in the main module's own `memory`, of one sandbox.
+    """The descriptor in the main module's own memory, whose argument is `where`, of one sandbox.
 
     Raises ProtocolError where there is none. Owns views of the guest's memory: `close()` it before
     its store is deleted. Memory never moves (`machine.py`) and never shrinks: what lies within the
     view lies within the memory, and beyond it the memory's size is asked for again.
     """
 
-    __slots__ = ("_context", "_memory", "_only", "_view", "_where", "_words")
+    __slots__ = ("_context", "_only", "_view", "_where", "_words")
 
-    def __init__(self, context: Any, memory: native.Extern, info: BulkInfo) -> None:
+    def __init__(self, context: Any, where: Any, info: BulkInfo) -> None:
         self._context = context
-        self._memory = memory
         self._only = info.only
-        self._where = native.memory_argument(memory)
-        self._view = native.memory_view(context, memory)
+        self._where = where
+        self._view = native.memory_view_at(context, where)
         try:
             at = info.address
             check_range(at, _SIZE, len(self._view), "the bulk descriptor")
@@ -65,10 +64,11 @@ class Bulk:
         except ProtocolError:
             self._view.release()
             raise
+        # before the magic is read: a page that is read first and written then faults twice
+        _WORD.pack_into(self._words, _HOST_AT, 1)
         if _WORD.unpack_from(self._words)[0] != MAGIC:
             self.close()
             raise ProtocolError("the bulk descriptor does not begin with FHB1")
-        _WORD.pack_into(self._words, _HOST_AT, 1)
 
     def begin(
         self, sandbox: Made, export: str, data: bytes | bytearray | memoryview, size: int
@@ -137,7 +137,7 @@ class Bulk:
         """The memory with its present size."""
         if native.memory_size(self._context, self._where) != len(self._view):
             self._view.release()
-            self._view = native.memory_view(self._context, self._memory)
+            self._view = native.memory_view_at(self._context, self._where)
         return self._view
 
     def close(self) -> None:

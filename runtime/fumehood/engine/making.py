@@ -15,7 +15,7 @@ from fumehood.engine import kernel, native
 from fumehood.engine.account import Entered
 from fumehood.engine.blocks import Blocks
 from fumehood.engine.bulk import Bulk
-from fumehood.engine.bulkfile import RESERVE, BulkInfo
+from fumehood.engine.bulkfile import RESERVE
 from fumehood.engine.pooling import PoolFullError, is_full
 from fumehood.errors import Error, Exit, HostError, OutOfMemory
 
@@ -69,7 +69,8 @@ class Made(Entered):
                     self.leave()
                 self.check_account()
             if template.main.bulk is not None:
-                self._know_bulk(template.main.bulk)
+                # the main module is the last one, and exports its memory (`bulkfile.py`)
+                self.bulk = Bulk(self.context, self._memories[-1], template.main.bulk)
         except BaseException as problem:
             pending = self.interrupts.take()
             if isinstance(problem, Error):
@@ -213,11 +214,6 @@ class Made(Entered):
         memory = self._export(instance, b"memory")
         if memory is not None and memory.kind == native.KIND_MEMORY:
             self._memories.append(native.memory_argument(memory))
-
-    def _know_bulk(self, info: BulkInfo) -> None:
-        memory = self._export(self._guest, b"memory")
-        assert memory is not None  # `declared.py` says so
-        self.bulk = Bulk(self.context, memory, info)
 
     def _define(self, linker: int, name: bytes, instance: Any) -> None:
         failed = native.check(
