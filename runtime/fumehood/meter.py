@@ -20,6 +20,8 @@ _E = TypeVar("_E", bound=Error)
 _now: Final = time.monotonic
 UNLIMITED_FUEL: Final = 1 << 62
 """What a store gets where `Limits.fuel` is None: fuel is then still counted, never reached."""
+LONGEST: Final = 4e6
+"""Seconds of one wait, some six weeks: what every system's calls can express."""
 MAX_DENIALS: Final = 32
 """Refusals of one operation that are kept; the others are counted."""
 
@@ -87,13 +89,14 @@ class Meter:
     # -- time and cancellation ------------------------------------------------------------
 
     def remaining(self) -> float:
-        """Seconds until the deadline; raises `Timeout` or `Cancelled` where none are left."""
+        """Seconds until the deadline, at most `LONGEST`; raises `Timeout` or `Cancelled` where none
+        are left."""
         if self.cancelled:
             raise Cancelled("the operation was cancelled")
         left = self.deadline - time.monotonic()
         if left <= 0:
             raise self.timeout()
-        return left
+        return min(left, LONGEST)
 
     def timeout(self) -> Timeout:
         """The error for a deadline that passed."""

@@ -717,3 +717,15 @@ def test_httpcores_debug_log_does_not_show_replies(
         get(client, server)
         client.close()
     assert "canary-value" not in caplog.text
+
+
+@pytest.mark.parametrize("seconds", [1e9, 1e12, 1e300])
+def test_times_beyond_what_the_system_can_wait(client: Client, seconds: float) -> None:
+    limits = Limits(deadline=seconds, connect_time=seconds, idle_time=seconds)
+    with serving(always(b"hello")) as server:
+        for host in ("127.0.0.1", "localhost"):
+            grant = Grant.of([host], ports=[server.port])
+            request = HTTPRequest("GET", f"http://{host}:{server.port}/")
+            assert client.send(request, grant, Meter(limits)).body == b"hello"
+            with client.stream(request, grant, Meter(limits)) as stream:
+                assert stream.read() == b"hello"

@@ -44,12 +44,14 @@ def test_a_pool_makes_sense(instances: int, queued: int) -> None:
         Pool(instances, queued)
 
 
-def waiting(pool: Pool, plugin: str, got: list[str], places: list[Place]) -> threading.Thread:
+def waiting(
+    pool: Pool, plugin: str, got: list[str], places: list[Place], deadline: float = 60.0
+) -> threading.Thread:
     """A thread that waits for a place."""
     before = pool.waiting
 
     def run() -> None:
-        places.append(pool.take(plugin, meter()))
+        places.append(pool.take(plugin, Meter(Limits(deadline=deadline))))
         got.append(plugin)
 
     thread = threading.Thread(target=run)
@@ -57,6 +59,17 @@ def waiting(pool: Pool, plugin: str, got: list[str], places: list[Place]) -> thr
     while pool.waiting == before:
         time.sleep(0.001)
     return thread
+
+
+@pytest.mark.parametrize("deadline", [1e9, 1e12, 1e300])
+def test_a_deadline_beyond_what_the_system_can_wait(deadline: float) -> None:
+    pool = Pool(instances=1)
+    held = pool.take("a", meter())
+    got: list[str] = []
+    thread = waiting(pool, "b", got, [], deadline)
+    held.release()
+    thread.join(30)
+    assert got == ["b"]
 
 
 def test_a_free_place_goes_to_the_plugin_that_has_fewest() -> None:
