@@ -94,6 +94,8 @@ def main() -> None:
     judged = targets.outcomes([row for section in sections for row in section.rows])
     print("\nTargets\n")
     for line in judged:
+        if options.only and line["measured"] == "not measured":
+            continue
         met = "?" if line["met"] is None else "met" if line["met"] else "NOT MET"
         print(f"{line['what']:<82} {line['at_least']:<24} {line['measured']:<44} {met}")
     out = options.out or (None if options.quick or options.only else HERE)

@@ -29,9 +29,16 @@ def build(*, quick: bool = False) -> Path:
     if cargo is None:
         raise Missing("there is no cargo on PATH")
     print("building the native providers …", flush=True)
+    flags = ["--release", "--locked", "--target-dir", str(_TARGET)]
+    run_build([cargo, "build", *flags], WORKSPACE)
+    return _PROGRAM
+
+
+def run_build(command: list[str], where: Path) -> None:
+    """Run a compiler in a folder. Raises Missing with the end of what it said."""
     done = subprocess.run(
-        [cargo, "build", "--release", "--locked", "--target-dir", str(_TARGET)],
-        cwd=WORKSPACE,
+        command,
+        cwd=where,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -40,4 +47,3 @@ def build(*, quick: bool = False) -> Path:
     if done.returncode:
         said = done.stdout.strip().splitlines() or [f"status {done.returncode}"]
         raise Missing(f"its build failed: {'; '.join(text.strip() for text in said[-2:])}")
-    return _PROGRAM

@@ -57,11 +57,24 @@ class Caller(Side):
 
 
 class Fumehood(Caller):
-    """This package: default limits, so that fuel, deadline and memory are metered, and receipts."""
+    """This package: default limits, so that fuel, deadline and memory are metered, and receipts.
+
+    `pool` is the number of slots of its pool of memory, which it has for who asks for it.
+    """
+
+    def __init__(
+        self, guest: str, export: str = "echo", data: str | None = None, pool: int = 0
+    ) -> None:
+        super().__init__(guest, export, data)
+        self._pool = pool
 
     def imported(self) -> None:
         from fumehood.plugin import CompiledPlugin, Plugin
 
+        if self._pool:
+            from fumehood import pool_instances
+
+            pool_instances(self._pool)
         self._class = Plugin
         self._load: Callable[[Path], Any] = CompiledPlugin.load
 
