@@ -57,6 +57,14 @@ path = "x.so"
     registry.close()
 
 
+@pytest.mark.parametrize("name", [None, 5, [], {}, b"openai", object()])
+def test_a_name_is_text(name: object) -> None:
+    with Registry() as registry:
+        for use in (registry.open, registry.entry):
+            with pytest.raises(UsageError, match="name must be text"):
+                use(name)  # type: ignore[arg-type]
+
+
 def test_what_an_entry_becomes(tmp_path: Path) -> None:
     path = write(tmp_path, """
 [[providers]]

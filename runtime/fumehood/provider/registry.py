@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from fumehood import forks
+from fumehood import arguments, forks
 from fumehood.engine.pooling import pool_instances
 from fumehood.errors import ClosedError, ConfigError
 from fumehood.limits import Limits
@@ -78,7 +78,7 @@ class Registry:
     def entry(self, name: str) -> Entry:
         """The entry called `name`. Raises ConfigError for an unknown name and for an entry that
         cannot be used."""
-        entry = self._file.entries.get(name)
+        entry = self._file.entries.get(arguments.text(name, "name"))
         if entry is None:
             if name in bundled.names():
                 return Entry(name, f"{bundled.PREFIX}{name}")
