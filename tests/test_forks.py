@@ -15,7 +15,7 @@ import pytest
 import fumehood.forks as forks_module
 from fumehood import AsyncProvider, Limits, Plugin, Pool, Provider, forks, host_function
 from fumehood.engine import load_module
-from fumehood.engine.machine import machine
+from fumehood.engine.ticker import busy
 from fumehood.errors import ClosedError, GuestError, ReentryError, Timeout
 from fumehood.imports.vars import VarStore
 from fumehood.meter import Meter
@@ -73,7 +73,7 @@ def test_a_plugin_that_another_thread_is_inside_of() -> None:
         with beside(call):
 
             def child() -> None:
-                assert not machine().ticker.active
+                assert not busy()
                 assert plugin.call("count") == b"1"
                 assert plugin.call("count") == b"2"
                 with pytest.raises(Timeout):
@@ -129,7 +129,7 @@ def test_a_fork_inside_an_own_host_function_keeps_the_call() -> None:
         def child() -> None:
             with pytest.raises(ReentryError):
                 plugin.call("count")
-            assert machine().ticker.active
+            assert busy()
 
         in_child(child)
 

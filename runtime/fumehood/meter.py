@@ -58,7 +58,7 @@ class Meter:
     log_dropped = 0
     memory_peak = 0
     fresh = False
-    cancelled = False
+    cancelled: bool
     denials: tuple[Denial, ...] = ()
     denials_more = 0
     source: Measured | None = None
@@ -78,6 +78,7 @@ class Meter:
         fuel = limits.fuel
         self.fuel_left = UNLIMITED_FUEL if fuel is None else fuel
         self.guest_time_left = limits.guest_time
+        self.cancelled = False  # read twice a call: that costs more than setting it
 
     @property
     def exchanges(self) -> list[Exchange]:

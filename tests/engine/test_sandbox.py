@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from fumehood.engine import HostCall, HostImport, NamedModule, Template, load_module
-from fumehood.engine.account import entered
+from fumehood.engine.ticker import entered
 from fumehood.errors import (
     Cancelled,
     ClosedError,
@@ -632,3 +632,15 @@ def test_waiting_for_another_threads_call_ends_with_the_deadline() -> None:
         release.set()
         thread.join(30)
         assert not g.sandbox.dead
+
+
+def test_a_closed_sandbox_with_host_functions_refuses_every_call() -> None:
+    functions = [HostImport("t", "f", "", "", lambda call: None)]
+    wat = '(module (import "t" "f" (func $f)) (func (export "run") (call $f)))'
+    with Guest(wat, functions) as guest:
+        assert guest.call("run") == b""
+        guest.sandbox.close()
+        for _ in range(2):  # the first refusal holds nothing back from the second
+            with pytest.raises(ClosedError):
+                guest.call("run", meter=Meter(Limits(deadline=5)))
+        assert not guest.sandbox.lock.locked()

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from fumehood import Limits, Plugin, host_function
-from fumehood.engine.account import entered
+from fumehood.engine.ticker import entered
 from fumehood.errors import Cancelled, ClosedError, Exit, OutOfFuel, Timeout, UsageError
 
 WAIT = 30.0
@@ -38,12 +38,11 @@ def test_cancel_stops_the_call_that_runs_after_another_one_has_ended() -> None:
         assert inside.wait(WAIT)
         second = threading.Thread(target=call, args=("spin",))
         second.start()
-        while len(plugin._calls) < 2:
-            time.sleep(0.001)
         release.set()
         first.join(WAIT)
-        meter = plugin._calls[0]
-        while meter.source is None:  # the second call has its turn
+        sandbox = plugin._instance._sandbox
+        assert sandbox is not None
+        while sandbox.inside != second.ident:  # the second call has its turn
             time.sleep(0.001)
         plugin.cancel()
         second.join(WAIT)

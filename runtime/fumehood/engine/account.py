@@ -12,13 +12,13 @@ import logging
 import sys
 import threading
 import time
-import weakref
 from ctypes import byref, c_uint64, c_void_p
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from fumehood.engine import failure as failures
 from fumehood.engine import native
 from fumehood.engine.interrupt import Interrupts
+from fumehood.engine.ticker import entered
 from fumehood.errors import Cancelled, Error, ReentryError, Timeout
 
 if TYPE_CHECKING:
@@ -32,10 +32,6 @@ _ident: Final = threading.get_ident
 _set_fuel: Final = native.set_fuel
 _get_fuel: Final = native.get_fuel
 
-entered: weakref.WeakValueDictionary[int, Entered] = weakref.WeakValueDictionary()
-"""Store context address to owner: how static callbacks find theirs. Neither this nor a closure per
-store keeps one alive that nobody uses any more."""
-
 
 class Entered:
     """A store and the account of the call that runs in it. One call at a time (`lock`).
@@ -44,8 +40,32 @@ class Entered:
     attribute read here counts (`make bench`, small call).
     """
 
-    store = 0
-    """0 until there is one."""
+    __slots__ = (
+        "__weakref__",
+        "_fuel",
+        "_fuel_ref",
+        "_ticker",
+        "close_wanted",
+        "closed",
+        "context",
+        "context_address",
+        "dead",
+        "deadline",
+        "exit_status",
+        "guest_until",
+        "host_error",
+        "inside",
+        "interrupts",
+        "limits",
+        "lock",
+        "meter",
+        "notes",
+        "overdrawn",
+        "pinned",
+        "services",
+        "store",
+        "timed_out",
+    )
 
     def __init__(
         self, engine: int, ticker: Ticker, services: object, limits: Limits, meter: Meter
@@ -67,13 +87,9 @@ class Entered:
         self.lock = threading.Lock()
         self.overdrawn = False
         self.deadline = self.guest_until = 0.0
-        self._arm = self.interrupts.arm
-        self._disarm = self.interrupts.disarm
         self._ticker = ticker
-        self._active = ticker.active
-        self._owner = 0
-        self._started = self._host_time = 0.0
-        self._armed = False
+        self.inside = 0
+        """The thread that is inside the guest, 0 for none."""
         self._fuel = c_uint64()
         self._fuel_ref = byref(self._fuel)
         self.store = native.store_new(engine, None, None)
@@ -92,7 +108,7 @@ class Entered:
 
     def wait(self, meter: Meter) -> None:
         """Take `lock`, which somebody holds; see `acquire`. Raises Timeout at the deadline."""
-        if self._owner == _ident():
+        if self.inside == _ident():
             raise meter.sign(
                 ReentryError(
                     "a sandbox cannot be called from inside its own host function",
@@ -108,29 +124,30 @@ class Entered:
         guest. Raises Cancelled and Timeout where nothing is left."""
         meter = self.meter
         now = _now()
-        if meter.cancelled or now >= meter.deadline or meter.guest_time_left <= 0:
+        deadline = meter.deadline
+        until = now + meter.guest_time_left
+        if meter.cancelled or now >= deadline or now >= until:
             raise self._too_late()
         meter.source = self
-        self._owner = thread = _ident()
-        self.deadline = meter.deadline
-        self._host_time = 0.0
-        self._started = now
-        self.guest_until = now + meter.guest_time_left
+        self.inside = thread = _ident()
+        self.deadline = deadline
+        self.guest_until = until
         # One unit more than is left: wasmtime checks at loops and entries only, so a guest may
         # overdraw by less than a block, and nothing left then means that it did.
         fuel = self._fuel
         fuel.value = meter.fuel_left + 1
         _set_fuel(self.context, fuel)
-        self._armed = self._arm(thread)
-        self._active.add(self.context_address)
-        if self._ticker.asleep:
-            self._ticker.poke()
+        self.interrupts.arm(thread)
+        ticker = self._ticker
+        ticker.used = True
+        if ticker.asleep:
+            ticker.poke()
 
-    def leave(self) -> None:
-        """Book what the entry cost, whatever came of it."""
-        self._active.discard(self.context_address)
+    def leave(self) -> float:
+        """Book what the entry cost, whatever came of it. The time it ended."""
+        now = _now()
         meter = self.meter
-        meter.guest_time_left -= _now() - self._started - self._host_time
+        meter.guest_time_left = self.guest_until - now
         _get_fuel(self.context, self._fuel_ref)
         left = self._fuel.value
         if left:
@@ -138,9 +155,10 @@ class Entered:
         else:
             meter.fuel_left = 0
             self.overdrawn = True
-        self._owner = 0
-        if self._armed:  # at the end: until then no Ctrl-C can leave half of this undone
-            self._disarm()
+        self.inside = 0
+        if self.interrupts.armed:  # at the end: until then no Ctrl-C can leave half of this undone
+            self.interrupts.disarm()
+        return now
 
     def check_account(self) -> None:
         """After a clean return: was the fuel overdrawn, did Ctrl-C come at the last moment?"""
@@ -173,7 +191,6 @@ class Entered:
     def not_guest_time(self, seconds: float) -> None:
         """Keep the time of a slow host function out of the guest's own; the deadline still
         counts."""
-        self._host_time += seconds
         self.guest_until += seconds
 
     def guest_timeout(self) -> Timeout:
@@ -252,7 +269,7 @@ class Entered:
         """Free the store. Idempotent; waits for a call of another thread, and from inside an own
         host function takes effect when the call ends."""
         self.dead = True
-        if self._owner == _ident():
+        if self.inside == _ident():
             self.close_wanted = True
             return
         with self.lock:
@@ -273,7 +290,7 @@ class Entered:
         the collector runs those first, and a `__del__` of somebody's that then closes or calls
         would reach a store that is gone. Not at the end of the process: wasmtime-py may be gone by
         then, and the system frees everything anyway."""
-        if self.store and not self.closed and not sys.is_finalizing():
+        if getattr(self, "store", 0) and not self.closed and not sys.is_finalizing():
             self.dead = self.closed = True
             if not self.pinned:
                 native.store_delete(self.store)

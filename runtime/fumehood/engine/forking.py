@@ -10,24 +10,23 @@ from __future__ import annotations
 import os
 import threading
 
-from fumehood.engine.account import Entered, entered
+from fumehood.engine.account import Entered
+from fumehood.engine.ticker import entered
 
 
 def _child() -> None:
     here = threading.get_ident()
     for sandbox in list(entered.values()):
-        if sandbox.lock.locked() and sandbox._owner != here:
+        if sandbox.lock.locked() and sandbox.inside != here:
             _give_up(sandbox)
 
 
 def _give_up(sandbox: Entered) -> None:
     sandbox.dead = sandbox.closed = True  # and so it is never deleted
-    sandbox._owner = 0
-    sandbox._active.discard(sandbox.context_address)
+    sandbox.inside = 0
     sandbox.lock = threading.Lock()
-    if sandbox._armed:  # it was the main thread: Ctrl-C is this one's now
-        sandbox._armed = False
-        sandbox._disarm()
+    if sandbox.interrupts.armed:  # it was the main thread: Ctrl-C is this one's now
+        sandbox.interrupts.disarm()
     forked = getattr(sandbox.services, "forked", None)
     if forked is not None:
         forked()

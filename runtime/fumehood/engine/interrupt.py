@@ -15,51 +15,55 @@ from collections.abc import Callable
 from typing import Any, Final
 
 SIGINT: Final = 2
-_main: int | None = threading.main_thread().ident
+usual: Final = _signal.default_int_handler
+main: int | None = threading.main_thread().ident
 
 
 def _after_fork() -> None:
-    global _main  # noqa: PLW0603 - the forking thread is the child's main thread
-    _main = threading.get_ident()
+    global main  # noqa: PLW0603 - the forking thread is the child's main thread
+    main = threading.get_ident()
 
 
 os.register_at_fork(after_in_child=_after_fork)
 
 Handler = Callable[[int, Any], Any]
-_swap: Final[Callable[[int, Handler], Any]] = _signal.signal
-_current: Final = _signal.getsignal
+swap: Final[Callable[[int, Handler], Any]] = _signal.signal
+current: Final = _signal.getsignal
 
 
 class Interrupts:
     """The SIGINT of one sandbox: `pending` is what the previous handler raised."""
 
-    __slots__ = ("_old", "in_host", "pending")
+    __slots__ = ("in_host", "old", "pending")
 
     def __init__(self) -> None:
         self.pending: BaseException | None = None
         self.in_host = False
         """True while a host function's Python code runs: there the old handler may raise."""
-        self._old: Handler | None = None
+        self.old: Handler | None = None
 
-    def arm(self, thread: int) -> bool:
-        """Take SIGINT over where `thread`, the caller's, is the main one; true where `disarm` must
-        be called.
+    def arm(self, thread: int) -> None:
+        """Take SIGINT over where `thread`, the caller's, is the main one.
 
         `signal.signal` itself costs 5.4 µs for its enum; the C function below it 0.17.
         """
-        if thread != _main:
-            return False
-        old = _current(SIGINT)
+        if thread != main:
+            return
+        old = current(SIGINT)
         if not callable(old):  # ignored, default, or not Python's: then nothing is raised here
-            return False
-        self._old = old
-        _swap(SIGINT, self)
-        return True
+            return
+        self.old = old
+        swap(SIGINT, self)
+
+    @property
+    def armed(self) -> bool:
+        """Whether `disarm` must be called."""
+        return self.old is not None
 
     def disarm(self) -> None:
         """Give SIGINT back; what came meanwhile is in `pending`."""
-        _swap(SIGINT, self._old)  # type: ignore[arg-type]  # set by `arm`
-        self._old = None
+        swap(SIGINT, self.old)  # type: ignore[arg-type]  # set by `arm`
+        self.old = None
 
     def take(self) -> BaseException | None:
         """What is pending, which is then no longer so."""
@@ -68,7 +72,7 @@ class Interrupts:
 
     def __call__(self, signum: int, frame: Any) -> None:
         """The handler itself: a bound method kept here would be a cycle for the collector."""
-        old = self._old
+        old = self.old
         if old is None:
             return
         if self.in_host:

@@ -25,8 +25,8 @@ REGISTERS: Final = Struct("<10Q")
 """in_off in_len out_off out_len error bump blocks capacity input_u64_limit refused."""
 INPUT: Final = Struct("<10QII")
 """The registers and the first table entry."""
-RESULT: Final = Struct("<4Q")
-"""Read at offset 16: out_off out_len error bump."""
+RESULT: Final = Struct("<3Q")
+"""Read at offset 16: out_off out_len error."""
 RESULT_AT: Final = 16
 BLOCKS: Final = Struct("<Q")
 BLOCKS_AT: Final = 48

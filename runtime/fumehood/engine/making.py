@@ -34,6 +34,18 @@ _FIRST_FUEL: Final = 1_000_000
 class Made(Entered):
     """A store with a kernel and the template's modules in it, initialised."""
 
+    __slots__ = (
+        "_guest",
+        "_kernel",
+        "_memories",
+        "_share",
+        "_template",
+        "_trap",
+        "_trap_ref",
+        "blocks",
+        "bulk",
+    )
+
     def __init__(self, template: Template, services: object, limits: Limits, meter: Meter) -> None:
         # wasmtime's limiter is per memory: of several memories each gets an equal share
         self._share = limits.memory // template.memories

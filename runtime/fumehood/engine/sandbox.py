@@ -15,21 +15,26 @@ from typing import TYPE_CHECKING, Any, Final
 
 from fumehood.abi.memory import check_range
 from fumehood.engine import failure as failures
-from fumehood.engine import kernel, native
-from fumehood.engine.account import entered
+from fumehood.engine import interrupt, kernel, native
+from fumehood.engine.ticker import entered
 from fumehood.engine.hostcall import CALL_FUEL, HostCall, decode_arguments, encode_results
 from fumehood.engine.making import Made
 from fumehood.errors import ClosedError, Error, ProtocolError, TooMuch
 
 if TYPE_CHECKING:
-    from fumehood.engine.blocks import Blocks
     from fumehood.engine.template import Template
     from fumehood.limits import Limits
     from fumehood.meter import Meter
 
 _now: Final = time.monotonic
+_ONE: Final = native.ONE
+_swap: Final = interrupt.swap
+_current: Final = interrupt.current
+_SIGINT: Final = interrupt.SIGINT
 _ident: Final = threading.get_ident
 _run: Final = native.call
+_set_fuel: Final = native.set_fuel
+_get_fuel: Final = native.get_fuel
 _read_result: Final = kernel.RESULT.unpack_from
 _RESULT_AT: Final = kernel.RESULT_AT
 _FIRST: Final = kernel.FIRST
@@ -51,13 +56,24 @@ class Sandbox(Made):
     """Made by `Template.instantiate`. Calls from several threads are serialised, a call from
     inside one of its own host functions raises ReentryError."""
 
+    __slots__ = (
+        "_budget",
+        "_budget_argument",
+        "_functions",
+        "_raw",
+        "_raw_ref",
+        "_table",
+        "host_call",
+    )
+
     def __init__(self, template: Template, services: object, limits: Limits, meter: Meter) -> None:
         self.host_call = HostCall(self)
         self._table = template.table
         self._functions: dict[str, tuple[Any, str]] = {}
         self._raw = (c_uint64 * native.RAW_WORDS)()
         self._raw_ref = byref(self._raw)
-        self._output_bytes = limits.output_bytes
+        self._budget = meter.fuel_left
+        self._budget_argument = native.fuel_argument(self._budget + 1)
         super().__init__(template, services, limits, meter)
         self.host_call.release_views()  # of functions that the initialisers called
 
@@ -85,37 +101,85 @@ class Sandbox(Made):
                 raise GoneError("this sandbox is closed", hint="make a new one")
             function, results = self._functions.get(export) or self._function(export)
             size = len(data)
-            limits = meter.limits
-            if size > limits.input_bytes:
-                raise TooMuch(
-                    f"an input of {size} bytes; {limits.input_bytes} are allowed",
-                    limit="input_bytes",
-                )
-            self._output_bytes = limits.output_bytes
+            if size > meter.limits.input_bytes:
+                self._refuse_input(size, meter.limits.input_bytes)
             self.meter = meter
             blocks = self.blocks
             assert blocks is not None
             bulk = self.bulk
             if bulk is None:
-                blocks.begin(size)
+                blocks.head[:] = blocks.starts.get(size) or blocks.start(size)
                 if size:
                     blocks.data[_FIRST : _FIRST + size] = data
             else:
                 bulk.begin(self, export, data, size)
-            self.enter()
-            try:
-                if context is not None:
-                    self.host_call.context = context
-                error = _run(self.context, function, self._raw_ref, 1, self._trap_ref)
-                if error or self._trap.value:
-                    self.settle(error, export)
-                result = self._result(blocks, results)
-            finally:
-                self.leave()
-                if context is not None:
-                    self.host_call.context = None
-                if self.host_call.views:
-                    self.host_call.release_views()
+            if self._table:
+                self.host_call.context = context
+
+            # `enter`, `Interrupts.arm` and `leave` as they are written in account.py and
+            # interrupt.py, without their frames: 0.7 of 3.7 µs (`make bench`, small call).
+            now = _now()
+            deadline = meter.deadline
+            until = now + meter.guest_time_left
+            if meter.cancelled or now >= deadline or now >= until:
+                raise self._too_late()
+            meter.source = self
+            self.inside = thread = _ident()
+            self.deadline = deadline
+            self.guest_until = until
+            fuel = self._fuel
+            left = meter.fuel_left
+            if left == self._budget:
+                _set_fuel(self.context, self._budget_argument)
+            else:
+                fuel.value = left + 1
+                _set_fuel(self.context, fuel)
+            armed = False
+            if thread == interrupt.main:
+                old = _current(_SIGINT)
+                if old is interrupt.usual or callable(old):
+                    interrupts = self.interrupts
+                    interrupts.old = old
+                    _swap(_SIGINT, interrupts)
+                    armed = True
+            ticker = self._ticker
+            ticker.used = True
+            if ticker.asleep:
+                ticker.poke()
+
+            error = _run(self.context, function, self._raw_ref, _ONE, self._trap_ref)
+
+            now = _now()
+            meter.guest_time_left = self.guest_until - now
+            _get_fuel(self.context, self._fuel_ref)
+            left = fuel.value
+            if left:
+                meter.fuel_left = left - 1
+            else:
+                meter.fuel_left = 0
+                self.overdrawn = True
+            self.inside = 0
+            if armed:
+                _swap(_SIGINT, old)
+                interrupts.old = None
+
+            if error or self._trap.value:
+                self.settle(error, export)
+            at, length, handle = _read_result(blocks.meta, _RESULT_AT)
+            code = 0
+            if results:
+                code = self._raw[0] & 0xFFFFFFFF if results == "i" else 0xFFFFFFFF
+            if handle or code:
+                raise failures.returned(self, code)
+            if now >= deadline or now >= self.guest_until or meter.cancelled:
+                self.dead = True
+                raise failures.stopped(self, self.stop_reason() or "deadline")
+            result = None if bulk is None else bulk.output(meter.limits.output_bytes)
+            if result is None:
+                end = at + length
+                if end > blocks.size or length > meter.limits.output_bytes:
+                    self._refuse_output(at, length, blocks.size)
+                result = blocks.data[at:end].tobytes()
             if self.overdrawn or self.interrupts.pending is not None:
                 self.check_account()
             return result
@@ -126,9 +190,18 @@ class Sandbox(Made):
             self.book_peak(meter)
             raise meter.sign(problem) from problem.__cause__
         finally:
+            if self._table and not self.closed:
+                self._forget_call()
             lock.release()
             if self.close_wanted:
                 self.close()
+
+    def _forget_call(self) -> None:
+        """Take back what host functions were given for one call."""
+        host_call = self.host_call
+        host_call.context = None
+        if host_call.views:
+            host_call.release_views()
 
     def _function(self, export: str) -> tuple[Any, str]:
         info = self._template.main.exports.get(export)
@@ -148,27 +221,8 @@ class Sandbox(Made):
         self._functions[export] = found
         return found
 
-    def _result(self, blocks: Blocks, results: str) -> bytes:
-        """What the guest left in the registers after it returned: its output, or its failure."""
-        at, length, handle, _ = _read_result(blocks.meta, _RESULT_AT)
-        code = 0
-        if results:
-            code = self._raw[0] & 0xFFFFFFFF if results == "i" else 0xFFFFFFFF
-        if handle or code:
-            raise failures.returned(self, code)
-        meter = self.meter
-        now = _now()
-        if now >= self.deadline or now >= self.guest_until or meter.cancelled:
-            self.dead = True
-            raise failures.stopped(self, self.stop_reason() or "deadline")
-        if self.bulk is not None:
-            output = self.bulk.output(self._output_bytes)
-            if output is not None:
-                return output
-        end = at + length
-        if end > blocks.size or length > self._output_bytes:
-            self._refuse_output(at, length, blocks.size)
-        return blocks.data[at:end].tobytes()
+    def _refuse_input(self, size: int, allowed: int) -> None:
+        raise TooMuch(f"an input of {size} bytes; {allowed} are allowed", limit="input_bytes")
 
     def _refuse_output(self, at: int, length: int, size: int) -> None:
         allowed = self.meter.limits.output_bytes
@@ -177,13 +231,6 @@ class Sandbox(Made):
                 f"an output of {length} bytes; {allowed} are allowed", limit="output_bytes"
             )
         check_range(at, length, size, "the output")
-
-    def reserve(self, size: int) -> int:
-        """As `Made.reserve`; the host functions that it called keep nothing."""
-        try:
-            return super().reserve(size)
-        finally:
-            self.host_call.release_views()
 
     def release(self) -> None:
         """Give up what looks into the store."""

@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import threading
 import time
-from typing import Final
+import weakref
+from typing import Any, Final
 
 from fumehood.engine import native
 
@@ -19,12 +20,26 @@ _LINGER: Final = 50
 """Idle ticks before the thread goes to sleep, so that calls in a row never wake it."""
 
 
+entered: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
+"""Store context address to its `account.Entered`: how static callbacks find theirs. Neither this
+nor a closure per store keeps one alive that nobody uses any more."""
+
+
+def busy() -> bool:
+    """Whether any thread is inside a guest."""
+    # copied in one step of the interpreter: other threads make and drop stores
+    owners = [reference() for reference in entered.valuerefs()]
+    return any(owner is not None and owner.inside for owner in owners)
+
+
 class Ticker:
-    """Ticks while `active` is not empty. Callers add a key to `active`, then call `poke`."""
+    """Ticks while anybody is inside a guest. Who enters one sets its `inside`, then `used`, and
+    calls `poke` where `asleep` is true."""
 
     def __init__(self, engine: int) -> None:
         self._engine = engine
-        self.active: set[int] = set()
+        self.used = False
+        """A guest was entered since the last tick."""
         self.asleep = True
         self._wake = threading.Event()
         self._lock = threading.Lock()
@@ -32,9 +47,9 @@ class Ticker:
         os.register_at_fork(after_in_child=self._after_fork)
 
     def poke(self) -> None:
-        """See to it that the thread runs. To be called after adding to `active` and finding
-        `asleep` true; set and flag are each changed before the other is read, on both sides,
-        so a call never runs without ticks."""
+        """See to it that the thread runs. To be called by who is inside and finds `asleep`
+        true; each of the two is changed before the other is read, on both sides, so a call never
+        runs without ticks."""
         with self._lock:
             if self._thread is None:
                 self._thread = threading.Thread(
@@ -49,7 +64,8 @@ class Ticker:
         while True:
             time.sleep(TICK)
             native.increment_epoch(self._engine)
-            if self.active:
+            if self.used:
+                self.used = False
                 idle = 0
                 continue
             idle += 1
@@ -58,7 +74,7 @@ class Ticker:
             idle = 0
             self._wake.clear()
             self.asleep = True
-            if not self.active:
+            if not busy():
                 self._wake.wait()
             self.asleep = False
 
@@ -69,5 +85,5 @@ class Ticker:
         self._lock = threading.Lock()
         self._thread = None
         self.asleep = True
-        if self.active:
+        if busy():
             self.poke()

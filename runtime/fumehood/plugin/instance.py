@@ -4,6 +4,7 @@ failure."""
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from fumehood import forks
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
     from fumehood.engine.component_sandbox import ComponentSandbox, ComponentTemplate
 
+
+_Call = Callable[[str, bytes | bytearray | memoryview, Meter, object], bytes]
 
 COMMAND: Final = "_start"
 """A program's main: it runs once in an instance, the next call gets a fresh one (§2.5)."""
@@ -45,11 +48,15 @@ class Instance:
         self._limits = limits
         self._renew = renew
         self._sandbox: Sandbox | ComponentSandbox | None = None
+        self.ready: _Call | None = None
+        """`call` of the sandbox that stands ready: the short way, for who then falls back on
+        `call` here where it raises GoneError, and calls `settle` after any other error."""
         self._closed = False
         self._spent = False
         self._making = threading.Lock()
         self._maker = 0
         self._forks = forks.count
+        self._making_meter: Meter | None = None
 
     @property
     def alive(self) -> bool:
@@ -79,12 +86,25 @@ class Instance:
                     raise
                 continue  # another thread's call ended this sandbox while we waited for it
             except BaseException:
-                if sandbox.dead:
-                    self._discard(sandbox)
+                self.settle()
                 raise
             if sandbox.dead or (self._renew and export == COMMAND):
                 self._discard(sandbox)
             return output
+
+    def settle(self) -> None:
+        """Discard the sandbox if a call left it dead."""
+        sandbox = self._sandbox
+        if sandbox is not None and sandbox.dead:
+            self._discard(sandbox)
+
+    def cancel(self) -> None:
+        """Stop the call that is inside the guest, or the one that makes the sandbox."""
+        sandbox, meter = self._sandbox, self._making_meter
+        if sandbox is not None and sandbox.inside:
+            sandbox.meter.cancel()
+        elif meter is not None:
+            meter.cancel()
 
     def _make(self, meter: Meter) -> Sandbox | ComponentSandbox:
         if self._maker == threading.get_ident():
@@ -93,6 +113,7 @@ class Instance:
             self._making, self._maker, self._forks = threading.Lock(), 0, forks.count
         with self._making:
             self._maker = threading.get_ident()
+            self._making_meter = meter
             try:
                 if self._closed or (self._spent and not self._renew):
                     raise meter.sign(
@@ -107,15 +128,17 @@ class Instance:
                         self._sandbox = None
                         made.close()
                         raise meter.sign(ClosedError("this plugin instance is closed"))
+                    self.ready = made.call
                     return made
                 return self._sandbox
             finally:
                 self._maker = 0
+                self._making_meter = None
 
     def _discard(self, sandbox: Sandbox | ComponentSandbox) -> None:
         self._spent = True
         if self._sandbox is sandbox:
-            self._sandbox = None
+            self._sandbox = self.ready = None
             self.services.close()  # the next sandbox does not know the streams of this one
         sandbox.close()
 
@@ -129,7 +152,7 @@ class Instance:
         """Free the sandbox and the streams it left open. Idempotent."""
         self._closed = True
         self.services.close()
-        sandbox, self._sandbox = self._sandbox, None
+        sandbox, self._sandbox, self.ready = self._sandbox, None, None
         if sandbox is not None:
             sandbox.close()
 

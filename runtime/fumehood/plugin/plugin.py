@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Final
 
 from fumehood import arguments
 from fumehood.egress.policy import Grant
-from fumehood.engine import ExportInfo, ImportInfo
+from fumehood.engine import ExportInfo, GoneError, ImportInfo
 from fumehood.errors import ClosedError, ProtocolError, UsageError
 from fumehood.imports import PluginLog, Services, VarStore
 from fumehood.limits import DEFAULT_LIMITS, Limits, Receipt
 from fumehood.meter import Meter
 from fumehood.plugin.compiled import CompiledPlugin
 from fumehood.plugin.functions import HostFunction, as_imports
+from fumehood.plugin.instance import COMMAND
 from fumehood.plugin.linking import link_manifest
 from fumehood.plugin.manifest import Manifest, Source, read
 
@@ -63,8 +64,6 @@ class Plugin:
     ) -> None:
         self._client: Client | None = None
         self._meter: Meter | None = None
-        self._calls: list[Meter] = []
-        """Of the calls that have begun; all but one wait for their turn."""
         self._closed = False
         if limits is not None:
             arguments.instance(limits, Limits, "limits")
@@ -105,7 +104,6 @@ class Plugin:
             follow=REDIRECTS,
         )
         self._instance = self._compiled.instance(self._services, self.limits, renew=True)
-        self._call = self._instance.call
 
     def _http(self) -> Client:
         if self._client is None:
@@ -132,19 +130,30 @@ class Plugin:
         """
         if data.__class__ is not bytes:
             data = _as_bytes(data)
-        if self._closed:
-            raise ClosedError("the plugin is closed", plugin=self.name)
         meter = Meter(self.limits, self.name, self.sha256, export)
-        calls = self._calls
-        calls.append(meter)
+        instance = self._instance
+        ready = instance.ready
         try:
-            return self._call(export, data, meter, context)
+            if ready is None or export == COMMAND:
+                return self._call(export, data, meter, context)
+            try:
+                return ready(export, data, meter, context)
+            except GoneError:
+                return self._call(export, data, meter, context)
+            except BaseException:
+                instance.settle()
+                raise
         except (TypeError, ProtocolError):
             arguments.text(export, "the name of an export")  # one that is not found, if it is none
             raise
         finally:
-            calls.remove(meter)
             self._meter = meter
+
+    def _call(self, export: str, data: bytes, meter: Meter, context: object) -> bytes:
+        """The long way: the instance may have to be made first."""
+        if self._closed:
+            raise ClosedError("the plugin is closed", plugin=self.name)
+        return self._instance.call(export, data, meter, context)
 
     def has(self, export: str) -> bool:
         """Whether `export` can be called: a function with no parameters and at most one i32."""
@@ -152,10 +161,7 @@ class Plugin:
 
     def cancel(self) -> None:
         """Stop the call that is under way, from any thread. Without one this does nothing."""
-        calls = self._calls.copy()
-        # a meter knows its sandbox from the moment its call has entered it
-        for meter in [m for m in calls if m.source is not None] or calls[:1]:
-            meter.cancel()
+        self._instance.cancel()
 
     def reset(self) -> None:
         """Forget the instance; the next call starts with a fresh one. Vars and config stay."""
