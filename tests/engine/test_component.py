@@ -21,11 +21,11 @@ import pytest
 
 from fumehood.engine import component as component_file
 from fumehood.engine import native_component
-from fumehood.engine.ticker import entered
 from fumehood.engine.component import load_component
 from fumehood.engine.component_machine import component_machine
 from fumehood.engine.component_sandbox import ComponentSandbox, ComponentTemplate
 from fumehood.engine.componentfile import component_memories, import_names
+from fumehood.engine.ticker import entered
 from fumehood.errors import (
     Cancelled,
     ClosedError,

@@ -20,10 +20,10 @@ from fumehood.engine import failure as failures
 from fumehood.engine import native
 from fumehood.engine import native_component as raw
 from fumehood.engine.account import Entered
-from fumehood.engine.ticker import entered
 from fumehood.engine.component import INTERFACE, CompiledComponent, WitFunction
 from fumehood.engine.component_machine import component_machine
 from fumehood.engine.hostcall import BYTES_PER_FUEL, CALL_FUEL
+from fumehood.engine.ticker import entered
 from fumehood.errors import (
     ClosedError,
     Error,

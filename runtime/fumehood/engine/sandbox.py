@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, Final
 from fumehood.abi.memory import check_range
 from fumehood.engine import failure as failures
 from fumehood.engine import interrupt, kernel, native
-from fumehood.engine.ticker import entered
 from fumehood.engine.hostcall import CALL_FUEL, HostCall, decode_arguments, encode_results
 from fumehood.engine.making import Made
+from fumehood.engine.ticker import entered
 from fumehood.errors import ClosedError, Error, ProtocolError, TooMuch
 
 if TYPE_CHECKING:
