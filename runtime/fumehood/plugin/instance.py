@@ -74,10 +74,14 @@ class Instance:
                 sandbox = self._make(meter)
             try:
                 output = sandbox.call(export, data, meter, context)
-            except GoneError:
-                if self._closed or not self._renew:
-                    raise
-                continue  # another thread's call ended this sandbox while we waited for it
+            except GoneError as gone:
+                if gone.whose == id(sandbox):
+                    if self._closed or not self._renew:
+                        raise
+                    continue  # another thread's call ended this sandbox while we waited for it
+                if sandbox.dead:  # a host function let another sandbox's error pass
+                    self._discard(sandbox)
+                raise
             except BaseException:
                 if sandbox.dead:
                     self._discard(sandbox)
