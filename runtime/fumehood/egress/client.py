@@ -20,6 +20,7 @@ from fumehood.egress.exchange import (
     open_reply,
     redirect,
     reply_headers,
+    scrubbed,
     wire_headers,
 )
 from fumehood.egress.failures import boundary, translated
@@ -134,7 +135,7 @@ class Client:
             while (chunk := exchange.read()) is not None:
                 collected.feed(chunk)
             plain = collected.finish()
-            content = secrets.scrub(plain)
+            content = scrubbed(secrets, plain, meter.remaining)
             rewritten = exchange.coding is not None or len(content) != len(plain)
             headers = reply_headers(exchange.raw_headers, secrets, rewritten=rewritten)
             return HTTPResponse(exchange.status, headers, content, exchange.version)
@@ -194,6 +195,7 @@ class _Exchange:
                     if lost.kind != "reset" or self._operation.dialled:
                         raise
                     self._operation = Operation.begin(meter, url)
+            self._operation.headed = True
             self.status = self._response.status
             self.raw_headers: RawHeaders = self._response.headers
             self.version = self._response.extensions["http_version"].decode("ascii", "replace")
