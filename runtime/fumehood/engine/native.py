@@ -164,7 +164,11 @@ def view(address: int, size: int) -> memoryview:
 
 def memory_view(context: Any, extern: Extern) -> memoryview:
     """A view over a whole memory as it is now; see `view`."""
-    where = memory_argument(extern)
+    return memory_view_at(context, memory_argument(extern))
+
+
+def memory_view_at(context: Any, where: Any) -> memoryview:
+    """The same for a `memory_argument`."""
     return view(_memory_address(context, where), memory_size(context, where))
 
 
