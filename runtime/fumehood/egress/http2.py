@@ -9,8 +9,12 @@ is at most a window; and an orderly GOAWAY lets the exchange under way end, whic
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import re
 from collections import deque
+from collections.abc import Iterator
+from contextvars import ContextVar
 from typing import Final
 
 import h2.config
@@ -42,6 +46,19 @@ _HEADERS, _PUSH_PROMISE, _GOAWAY, _CONTINUATION = 1, 5, 7, 9
 _END_HEADERS: Final = 4
 _NAME: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-z]+")
 _STATUS: Final = re.compile(rb"[1-9][0-9]{2}")
+
+_ours: Final[ContextVar[bool]] = ContextVar("fumehood_egress_http2", default=False)
+
+
+class _Quiet(logging.Filter):
+    """Keeps hpack's debug log free of our headers: it prints each, a key too."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not _ours.get()
+
+
+for _name in ("hpack.hpack", "hpack.table"):
+    logging.getLogger(_name).addFilter(_Quiet())
 
 _Setting = h2.settings.SettingCodes
 
@@ -103,17 +120,15 @@ class Machine:
         head += [NeverIndexedHeaderTuple(n, v) for n, v in headers if n != b"host"]
         self._body = memoryview(body)
         self._sent = not body
-        try:
+        with _working():
             self._stream = self._http.get_next_available_stream_id()
             self._http.send_headers(self._stream, head, end_stream=not body)
-        except h2.exceptions.ProtocolError as problem:
-            raise _bad(problem) from None
 
     def fill(self) -> bool:
         """Queue more of the body, as far as the peer allows; whether there was any."""
         queued = 0
         while not self._sent and not self.ended and queued < QUEUE:
-            try:
+            with _working():
                 room = self._http.local_flow_control_window(self._stream)
                 room = min(room, self._http.max_outbound_frame_size, FRAME)
                 if room <= 0:
@@ -121,8 +136,6 @@ class Machine:
                 part, self._body = self._body[:room], self._body[room:]
                 self._sent = not self._body
                 self._http.send_data(self._stream, bytes(part), end_stream=self._sent)
-            except h2.exceptions.ProtocolError as problem:
-                raise _bad(problem) from None
             queued += len(part)
         return queued > 0
 
@@ -181,10 +194,8 @@ class Machine:
         while self._pieces:
             data, size = self._pieces.popleft()
             parts.append(data)
-            try:
+            with _working():
                 self._http.acknowledge_received_data(size, self._stream)
-            except h2.exceptions.ProtocolError as problem:
-                raise _bad(problem) from None
         return b"".join(parts)
 
     def reuse(self) -> bool:
@@ -214,10 +225,8 @@ class Machine:
         raise httpcore.RemoteProtocolError(f"the server goes away ({_code(code)})")
 
     def _handle(self, frame: bytes) -> None:
-        try:
+        with _working():
             events = self._http.receive_data(frame)
-        except h2.exceptions.ProtocolError as problem:
-            raise _bad(problem) from None
         for event in events:
             if isinstance(event, h2.events.StreamReset):
                 self._reset(event)
@@ -259,5 +268,14 @@ def _code(code: int) -> str:
         return str(code)
 
 
-def _bad(problem: h2.exceptions.ProtocolError) -> httpcore.RemoteProtocolError:
-    return httpcore.RemoteProtocolError(f"HTTP/2: {str(problem) or type(problem).__name__}")
+@contextlib.contextmanager
+def _working() -> Iterator[None]:
+    """Around h2: its errors become httpcore's, and nothing is logged."""
+    token = _ours.set(True)
+    try:
+        yield
+    except h2.exceptions.ProtocolError as problem:
+        text = str(problem) or type(problem).__name__
+        raise httpcore.RemoteProtocolError(f"HTTP/2: {text}") from None
+    finally:
+        _ours.reset(token)
