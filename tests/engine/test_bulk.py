@@ -484,7 +484,10 @@ def test_a_reservation_cannot_answer_or_fail_for_the_call(merged: bool) -> None:
             assert g.call("echo", BIG) == BIG
 
 
-def test_what_a_host_function_lends_to_a_reservation_ends_with_the_call(merged: bool) -> None:
+@pytest.mark.parametrize("ends", ["well", "in a trap"])
+def test_what_a_host_function_lends_to_a_reservation_ends_with_the_call(
+    ends: str, merged: bool
+) -> None:
     kept: list[memoryview] = []
 
     def keep(call: HostCall) -> None:
@@ -492,12 +495,20 @@ def test_what_a_host_function_lends_to_a_reservation_ends_with_the_call(merged: 
         assert handle  # the kernel is ready for it
         kept.append(call.view(handle, 8))
 
-    body = f"""(call $keep) {store(CAPACITY, 1 << 14)} {store(BUFFER, PAGE)} (i32.const {PAGE})"""
-    source = wat(room=reserve(body)).replace(
+    after = (
+        f"{store(CAPACITY, 1 << 14)} {store(BUFFER, PAGE)} (i32.const {PAGE})"
+        if ends == "well"
+        else "unreachable"
+    )
+    source = wat(room=reserve("(call $keep)" + after)).replace(
         "(module", '(module (import "t" "keep" (func $keep))', 1
     )
     with guest(source, HostImport("t", "keep", "", "", keep), merged=merged) as g:
-        assert g.call("echo", BIG) == BIG
+        if ends == "well":
+            assert g.call("echo", BIG) == BIG
+        else:
+            with pytest.raises(Trap):
+                g.call("echo", BIG)
         with pytest.raises(ValueError, match="released"):
             len(kept[0])
 
