@@ -520,6 +520,23 @@ def test_a_server_that_sends_without_a_window(client: Any, serve: Any) -> None:
         fails(client, server, "protocol", NAME, body=bytes(100_000))
 
 
+def test_padding_counts_as_what_waits(client: Any, serve: Any) -> None:
+    """Data frames of nothing but padding: they fill the window, and are given back to it."""
+
+    def act(talk: Conversation, stream: int) -> None:
+        talk.http.send_headers(stream, [(":status", "200")])
+        for _ in range(6_000):  # 1.5 MiB: more than one window
+            talk.http.send_data(stream, b"", pad_length=255)
+            talk.flush()
+            while talk.http.local_flow_control_window(stream) < 512:
+                talk.http.receive_data(talk.peer.sock.recv(65536))
+        talk.http.send_data(stream, b"end", end_stream=True)
+        talk.flush()
+
+    with serve(conversing(act)) as server:
+        assert ask(client, server).body == b"end"
+
+
 def test_a_refusal_before_the_body_was_read_is_the_answer(client: Any, serve: Any) -> None:
     def act(talk: Conversation, stream: int) -> None:
         talk.head(stream, (":status", "413"), end=True)

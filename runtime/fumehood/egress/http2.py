@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import re
-from collections import deque
 from collections.abc import Iterator
 from contextvars import ContextVar
 from typing import Final
@@ -96,7 +95,8 @@ class Machine:
         self._body = memoryview(b"")
         self._sent = True
         self._frames = 0
-        self._pieces: deque[tuple[bytes, int]] = deque()
+        self._data = bytearray()
+        self._owed = 0  # bytes of the window, padding too
         self.status = 0
         self.headers: RawHeaders = []
         self.ended = True
@@ -107,7 +107,8 @@ class Machine:
         """Queue a request. `headers` are those of HTTP/1.1, `host` among them."""
         self.status, self.headers, self.ended = 0, [], False
         self._frames = 0
-        self._pieces.clear()
+        self._data.clear()
+        self._owed = 0
         self._count += 1
         authority = next(value for name, value in headers if name == b"host")
         head = [
@@ -190,13 +191,13 @@ class Machine:
 
     def take(self) -> bytes:
         """What came of the body since; the peer may send as much again."""
-        parts = []
-        while self._pieces:
-            data, size = self._pieces.popleft()
-            parts.append(data)
+        data = bytes(self._data)
+        self._data.clear()
+        owed, self._owed = self._owed, 0
+        if owed:
             with _working():
-                self._http.acknowledge_received_data(size, self._stream)
-        return b"".join(parts)
+                self._http.acknowledge_received_data(owed, self._stream)
+        return data
 
     def reuse(self) -> bool:
         """Whether the connection can carry another exchange."""
@@ -208,7 +209,7 @@ class Machine:
         except (httpcore.RemoteProtocolError, TooMuch):
             return False
         room = self._http.remote_settings.max_concurrent_streams >= 1
-        return room and not self._last and not self._buffer and not self._pieces
+        return room and not self._last and not (self._buffer or self._data or self._owed)
 
     def _goes_away(self, frame: bytes) -> bool:
         """A GOAWAY that leaves the exchange under way alone was seen to; True then."""
@@ -233,8 +234,8 @@ class Machine:
             elif isinstance(event, h2.events.ResponseReceived):
                 self._head(event.headers or [])
             elif isinstance(event, h2.events.DataReceived):
-                if event.flow_controlled_length:
-                    self._pieces.append((event.data or b"", event.flow_controlled_length))
+                self._data += event.data or b""
+                self._owed += event.flow_controlled_length or 0
             elif isinstance(event, h2.events.StreamEnded):
                 self.ended = True
 
