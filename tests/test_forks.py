@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import os
 import signal
 import threading
 import time
@@ -16,9 +15,8 @@ import fumehood.forks as forks_module
 from fumehood import AsyncProvider, Limits, Plugin, Pool, Provider, forks, host_function
 from fumehood.engine import load_module
 from fumehood.engine.ticker import busy
-from fumehood.errors import ClosedError, GuestError, ReentryError, Timeout
+from fumehood.errors import ClosedError, Error, ReentryError, Timeout
 from fumehood.imports.vars import VarStore
-from fumehood.meter import Meter
 from fumehood.plugin.compiled import CompiledPlugin
 from fumehood.provider.runtime import Session
 from fumehood.testing.stub import StubServer
@@ -286,10 +284,9 @@ def test_a_stream_that_was_open(generation: str) -> None:
             next(chunks)
 
             def child() -> None:
-                with pytest.raises((ClosedError, GuestError, Exception)) as caught:
+                with pytest.raises(Error):
                     for _ in range(100_000):
                         next(chunks)
-                assert isinstance(caught.value, forks_errors())
                 chunks.close()
                 assert not one._running
                 assert one._pool.live == 0
@@ -297,12 +294,6 @@ def test_a_stream_that_was_open(generation: str) -> None:
             in_child(child)
             assert next(chunks)
         assert not one._running
-
-
-def forks_errors() -> tuple[type[BaseException], ...]:
-    from fumehood.errors import Error
-
-    return (Error,)
 
 
 def test_an_async_provider_that_was_opened_before() -> None:
@@ -360,10 +351,8 @@ def test_a_session_of_the_parents_ends_quietly() -> None:
                 assert not one._running
                 one._end(sessions[0], None)
                 assert one._pool.live == 0
-                assert isinstance(sessions[0].meter, Meter)
 
             try:
                 in_child(child)
             finally:
                 go.set()
-        assert os.getpid()

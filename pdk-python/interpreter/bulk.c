@@ -17,8 +17,9 @@ static PyObject *waiting; /* the bytes that `buffer` points into */
 static PyObject *given;   /* the answer of the last call, where the host read it here */
 
 __attribute__((export_name("fumehood_reserve"))) uint32_t guest_reserve(uint32_t length) {
-  fumehood_bulk.capacity = fumehood_bulk.buffer = 0;
+  fumehood_bulk.capacity = fumehood_bulk.buffer = fumehood_bulk.output = fumehood_bulk.output_length = 0;
   Py_CLEAR(waiting);
+  Py_CLEAR(given); /* the host has copied it */
   if (length <= PY_SSIZE_T_MAX - 64) waiting = PyBytes_FromStringAndSize(NULL, length ? (Py_ssize_t)length : 1);
   if (waiting == NULL) {
     PyErr_Clear();
@@ -29,7 +30,7 @@ __attribute__((export_name("fumehood_reserve"))) uint32_t guest_reserve(uint32_t
 }
 
 int bulk_input(PyObject **input) {
-  fumehood_bulk.output_length = 0;
+  fumehood_bulk.output = fumehood_bulk.output_length = 0;
   Py_CLEAR(given);
   uint32_t length = fumehood_bulk.input;
   if (length == 0) return 0;

@@ -117,7 +117,12 @@ class ManifestError(UsageError):
 
 
 class ReentryError(UsageError):
-    """A sandbox was called from inside one of its own host functions."""
+    """A sandbox was called from inside one of its own host functions.
+
+    It is raised there, by the call inside the host function. Where that function lets it pass, the
+    outer call raises HostFunctionError, as for anything a host function raises, with this as its
+    `__cause__`.
+    """
 
     code = "reentry"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from fumehood.abi.bytearrays import decode_bytes
 from fumehood.abi.messages import decode_messages
 from fumehood.abi.messages_gen_a import decode_messages_gen_a
 from fumehood.abi.tools import ToolCall, decode_tools
+from fumehood.abi.wire import MSGPACK, Wire
 from fumehood.errors import Error, ProtocolError
 from fumehood.testing import strategies
 from tests.counts import HYPOTHESIS_EXAMPLES
@@ -52,6 +54,35 @@ DECODERS: list[Callable[[bytes], Any]] = [
     payloads.decode_payload,
 ]
 
+PACKED: list[Callable[[bytes], Any]] = [
+    lambda data: MSGPACK.decode(data, "it"),
+    lambda data: decode_messages(MSGPACK.decode(data, "it")),
+    lambda data: decode_messages_gen_a(MSGPACK.decode(data, "it")),
+    lambda data: decode_tools(MSGPACK.decode(data, "it")),
+    *(
+        partial(decode, wire=MSGPACK)
+        for decode in (
+            http.decode_request,
+            http.decode_response,
+            replies.decode_chat_response,
+            replies.decode_chunks,
+            outputs.decode_models,
+            outputs.decode_static_models,
+            outputs.decode_vectors,
+            outputs.decode_text,
+            partial(outputs.decode_flag, what="it"),
+            partial(outputs.decode_id, what="it"),
+            speech.decode_speech,
+            speech.decode_speech_input,
+            speech.decode_transcribe_input,
+            calls.decode_chat_input,
+            calls.decode_complete_input,
+            calls.decode_embed_input,
+            calls.decode_parser_parse_input,
+        )
+    ),
+]
+
 NEVER: list[Callable[[bytes], Any]] = [
     lambda data: payloads.decode_failure(data.decode("utf-8", "surrogateescape"), 1),
     lambda data: ToolCall("c", "f", data.decode("utf-8", "surrogateescape")).parsed,
@@ -81,6 +112,26 @@ def valid_documents() -> st.SearchStrategy[bytes]:
     )
 
 
+def packed_documents() -> st.SearchStrategy[bytes]:
+    """The same in MessagePack, of what travels in it."""
+    cfg: dict[str, Any] = {"model": "m"}
+    pack: dict[str, Wire] = {"wire": MSGPACK}
+    return st.one_of(
+        strategies.http_requests().map(lambda value: http.encode_request(value, **pack)),
+        strategies.http_responses().map(lambda value: http.encode_response(value, **pack)),
+        strategies.conversations().map(lambda value: calls.chat_input(cfg, value, **pack)),
+        strategies.chat_replies().map(lambda value: replies.encode_chat_response(value, **pack)),
+        st.lists(strategies.stream_chunks(), max_size=3).map(
+            lambda value: replies.encode_chunks(value, **pack)
+        ),
+        strategies.vectors().map(lambda value: outputs.encode_vectors(value, **pack)),
+        strategies.completions().map(lambda value: calls.complete_input(cfg, value, **pack)),
+        strategies.speech_requests().map(lambda value: speech.speech_input(cfg, value, **pack)),
+        strategies.speech_replies().map(lambda value: speech.encode_speech(value, **pack)),
+        st.binary(max_size=20).map(lambda line: calls.parser_parse_input(1, line, **pack)),
+    )
+
+
 def refusal(decode: Callable[[bytes], Any], data: bytes) -> str | None:
     try:
         decode(data)
@@ -91,6 +142,9 @@ def refusal(decode: Callable[[bytes], Any], data: bytes) -> str | None:
 
 def feed(data: bytes) -> None:
     for decode in DECODERS:
+        message = refusal(decode, data)
+        assert message is None or 0 < len(message) < 1000
+    for decode in PACKED:
         message = refusal(decode, data)
         assert message is None or 0 < len(message) < 1000
     for never in NEVER:
@@ -111,6 +165,12 @@ def test_hostile_documents(data: bytes) -> None:
 
 
 @relaxed
+@given(strategies.hostile_packed() | strategies.mutated(packed_documents()))
+def test_hostile_messagepack(data: bytes) -> None:
+    feed(data)
+
+
+@relaxed
 @given(strategies.mutated(valid_documents()))
 def test_documents_that_are_almost_right(data: bytes) -> None:
     feed(data)
@@ -120,8 +180,10 @@ def test_documents_that_are_almost_right(data: bytes) -> None:
 @given(strategies.json_values(20))
 def test_documents_of_the_wrong_shape(value: Any) -> None:
     feed(jsonwire.encode(value))
+    feed(MSGPACK.encode(value))
     for inside in ("payload", "req", "resp", "chunk", "text"):
         feed(jsonwire.encode({inside: value}))
+        feed(MSGPACK.encode({inside: value}))
 
 
 @relaxed
@@ -148,6 +210,6 @@ def test_dates_that_are_none(text: str) -> None:
     assert hint is None or hint >= 0
 
 
-@pytest.mark.parametrize("decode", DECODERS)
+@pytest.mark.parametrize("decode", [*DECODERS, *PACKED])
 def test_nothing_at_all(decode: Callable[[bytes], Any]) -> None:
     assert refusal(decode, b"") != ""

@@ -97,3 +97,19 @@ def test_the_ends_of_what_is_allowed() -> None:
         assert check_uri(whole) == whole
     with pytest.raises(BadUri, match=r"^the URI has no scheme, or one that is too long$"):
         check_uri(f"{'a' * (MAX_SCHEME + 1)}://h/")
+
+
+def test_every_character_of_a_path_and_a_query() -> None:
+    """As `http::Uri` has it: byte maps for ASCII, everything beyond passes."""
+    path = {*range(0x21, 0x7F)} - {*b"#<>?`"}
+    query = {*range(0x21, 0x7F)} - {*b'"#<>'}
+    for number in [*range(0x100), 0x2028, 0xD7FF, 0xFFFF, 0x10FFFF]:
+        char = chr(number)
+        if char in "#?":
+            continue  # they end a path
+        for text, allowed in ((f"/a{char}", path), (f"/?a{char}", query)):
+            if number in allowed or number >= 0x80:
+                assert check_uri(text) == text
+            else:
+                with pytest.raises(BadUri):
+                    check_uri(text)

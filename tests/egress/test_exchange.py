@@ -1,11 +1,22 @@
 from __future__ import annotations
 
+import time
+
 import pytest
 
-from fumehood.egress.exchange import REPLY_HEADERS, open_reply, reply_headers, wire_headers
+from fumehood.egress.exchange import (
+    REPLY_HEADERS,
+    SCRUB_BLOCK,
+    open_reply,
+    reply_headers,
+    scrubbed,
+    wire_headers,
+)
 from fumehood.egress.policy import Grant, decide
-from fumehood.egress.secrets import NO_SECRETS
-from fumehood.errors import TooMuch, TransportError
+from fumehood.egress.secrets import NO_SECRETS, Secrets, Slot
+from fumehood.errors import Timeout, TooMuch, TransportError
+from fumehood.limits import Limits
+from fumehood.meter import Meter
 
 
 def test_guest_values_stand_where_the_host_has_defaults() -> None:
@@ -50,3 +61,23 @@ def test_reply_headers() -> None:
     assert reply_headers(headers, NO_SECRETS, rewritten=False) == (
         *kept, ("content-length", "3"), ("content-encoding", "gzip"), ("x-one", "2"),
     )  # fmt: skip
+
+
+def test_a_large_body_is_scrubbed_between_looks_at_the_clock() -> None:
+    key = "sk-proj-abcdefghijklmnop0123456789"
+    secrets = Secrets([Slot.create("api_key", key, ())])
+    token = secrets.token_for("api_key").encode()
+    looks: list[float] = []
+    spelled = "".join(f"%{ord(c):02x}" for c in key).encode()
+    for unit in (key.encode(), spelled, b"\\u0073" * 50, b"plain "):
+        body = b"x" * (SCRUB_BLOCK - 20) + unit * 5_000
+        looks.clear()
+        assert scrubbed(secrets, body, lambda: looks.append(time.process_time())) == (
+            secrets.scrub(body)
+        )
+        assert len(looks) == -(-len(body) // SCRUB_BLOCK)
+    assert scrubbed(secrets, key.encode(), lambda: looks.append(0)) == token
+    body = b"%73" * 4_000_000  # 12 MiB: a second at once
+    with pytest.raises(Timeout):
+        scrubbed(secrets, body, Meter(Limits(deadline=0.05)).remaining)
+    assert scrubbed(NO_SECRETS, body, lambda: 1 / 0) is body

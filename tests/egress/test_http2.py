@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import gzip
+import logging
 import threading
 import time
 from collections.abc import Iterator
@@ -13,12 +14,14 @@ from typing import Any
 import pytest
 from h2.errors import ErrorCodes
 from h2.settings import SettingCodes
+from hpack import Encoder
 from hyperframe.frame import DataFrame, ExtensionFrame, Frame, PingFrame, SettingsFrame
 
 from fumehood.abi.http import HTTPRequest
 from fumehood.egress.aclient import AsyncClient
 from fumehood.egress.binding import bind
 from fumehood.egress.client import Client
+from fumehood.egress.http2 import Machine
 from fumehood.egress.policy import Grant
 from fumehood.egress.resolver import Check
 from fumehood.egress.secrets import Secrets, Slot
@@ -195,6 +198,21 @@ def test_a_key_goes_where_it_goes_over_http1(client: Any, serve: Any) -> None:
         with pytest.raises(EgressDenied):
             ask(client, server, token.encode(), secrets=secrets)
         assert len(server.seen) == 1
+
+
+def test_the_debug_log_of_hpack_does_not_show_headers(
+    client: Any, serve: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    with serve(conversing(lambda talk, stream: talk.reply(stream, b"", {"x-back": "canary"}))) as s:
+        # the server's side of this process logs; what is sent is looked at here
+        with caplog.at_level(logging.DEBUG):
+            machine = Machine()
+            headers = [(b"host", b"h"), (b"authorization", b"canary"), (b"x-key", b"canary")]
+            machine.begin("GET", "https", "/", headers, b"")
+            assert "canary" not in caplog.text
+            Encoder().encode([("x", "of-others")])
+            assert "of-others" in caplog.text
+        assert ask(client, s).header("x-back") == "canary"
 
 
 @pytest.mark.parametrize(
@@ -500,6 +518,23 @@ def test_a_server_that_sends_without_a_window(client: Any, serve: Any) -> None:
     handler = conversing(act, bodies=False, settings={SettingCodes.INITIAL_WINDOW_SIZE: 0})
     with serve(handler) as server:
         fails(client, server, "protocol", NAME, body=bytes(100_000))
+
+
+def test_padding_counts_as_what_waits(client: Any, serve: Any) -> None:
+    """Data frames of nothing but padding: they fill the window, and are given back to it."""
+
+    def act(talk: Conversation, stream: int) -> None:
+        talk.http.send_headers(stream, [(":status", "200")])
+        for _ in range(6_000):  # 1.5 MiB: more than one window
+            talk.http.send_data(stream, b"", pad_length=255)
+            talk.flush()
+            while talk.http.local_flow_control_window(stream) < 512:
+                talk.http.receive_data(talk.peer.sock.recv(65536))
+        talk.http.send_data(stream, b"end", end_stream=True)
+        talk.flush()
+
+    with serve(conversing(act)) as server:
+        assert ask(client, server).body == b"end"
 
 
 def test_a_refusal_before_the_body_was_read_is_the_answer(client: Any, serve: Any) -> None:

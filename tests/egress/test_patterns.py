@@ -122,7 +122,11 @@ def test_ports_and_paths() -> None:
     assert below.opens("/v1/chat")
     assert not below.opens("/v1x")
     assert not below.opens("/v2")
-    assert not below.opens("/v1/a%2fb")
+    for path in ("/v1/a%2fb", "/v1/a%5Cb", "/v1/..%252f", "/v1/%252e%252E/v2", "/v1/%25252e./v2",
+                 "/v1/%c0%ae%C0%AE/v2", "/v1/..;/v2", "/v1/.;x/v2"):  # fmt: skip
+        assert not below.opens(path)
+    for path in ("/v1/a..;b", "/v1/100%25", "/v1/a;b", "/v1/%2e"):
+        assert below.opens(path)
     assert not below.opens("/v1/a%5Cb")
     for made in (provider_pattern("*/p"), provider_pattern("*.x/p"), provider_pattern("1.*/p")):
         assert made.prefix == "/p"

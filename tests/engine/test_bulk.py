@@ -484,18 +484,31 @@ def test_a_reservation_cannot_answer_or_fail_for_the_call(merged: bool) -> None:
             assert g.call("echo", BIG) == BIG
 
 
-def test_what_a_host_function_lends_to_a_reservation_ends_with_the_call(merged: bool) -> None:
+@pytest.mark.parametrize("ends", ["well", "in a trap"])
+def test_what_a_host_function_lends_to_a_reservation_ends_with_the_call(
+    ends: str, merged: bool
+) -> None:
     kept: list[memoryview] = []
 
     def keep(call: HostCall) -> None:
-        kept.append(call.view(call.alloc(8), 8))
+        handle = call.alloc(8)
+        assert handle  # the kernel is ready for it
+        kept.append(call.view(handle, 8))
 
-    body = f"""(call $keep) {store(CAPACITY, 1 << 14)} {store(BUFFER, PAGE)} (i32.const {PAGE})"""
-    source = wat(room=reserve(body)).replace(
+    after = (
+        f"{store(CAPACITY, 1 << 14)} {store(BUFFER, PAGE)} (i32.const {PAGE})"
+        if ends == "well"
+        else "unreachable"
+    )
+    source = wat(room=reserve("(call $keep)" + after)).replace(
         "(module", '(module (import "t" "keep" (func $keep))', 1
     )
     with guest(source, HostImport("t", "keep", "", "", keep), merged=merged) as g:
-        assert g.call("echo", BIG) == BIG
+        if ends == "well":
+            assert g.call("echo", BIG) == BIG
+        else:
+            with pytest.raises(Trap):
+                g.call("echo", BIG)
         with pytest.raises(ValueError, match="released"):
             len(kept[0])
 
@@ -581,3 +594,72 @@ def test_a_guest_that_fails_while_it_is_made_leaves_nothing_behind() -> None:
             with pytest.raises(ProtocolError) as caught:
                 Guest(source)
             assert caught.value.receipt is not None
+
+
+WORD = st.one_of(
+    st.integers(0, 0xFFFFFFFF),
+    st.sampled_from([0, 1, 80, AT, PAGE, 2 * PAGE - 1, 2 * PAGE, 1 << 31, 0xFFFFFFFF]),
+    st.integers(0, 40_000),
+    st.integers(0xFFFF0000, 0xFFFFFFFF),
+)
+LIES = st.tuples(*[WORD] * 8)
+"""The words that a guest puts into its descriptor."""
+
+
+@given(LIES, LIES, LIES, WORD, st.integers(0, 40_000), st.booleans())
+@settings(max_examples=HYPOTHESIS_EXAMPLES, deadline=None)
+def test_whatever_the_words_say_a_call_gives_the_guests_bytes_or_an_error(
+    first: tuple[int, ...],
+    reserved: tuple[int, ...],
+    called: tuple[int, ...],
+    given_back: int,
+    size: int,
+    merged: bool,
+) -> None:
+    """The model: a range inside the guest's 128 KiB is copied, any other is an error."""
+    script = [*first]
+    tell = HostImport("t", "word", "i", "i", lambda _call, n: script[n])
+    say = "".join(store(AT + 4 * n, f"(call $word (i32.const {n}))") for n in range(8))
+    next_one = '(import "t" "next" (func $next))'
+
+    def turn(_call: HostCall) -> None:
+        script[:] = stages.pop(0)
+
+    source = wat(
+        RUN.format("(call $next)" + say),
+        room=reserve(f"(call $next) {say} (i32.const {given_back - (given_back >> 31 << 32)})"),
+    ).replace(
+        "(module",
+        f'(module (import "t" "word" (func $word (param i32) (result i32))) {next_one}',
+        1,
+    )
+    with guest(source, tell, HostImport("t", "next", "", "", turn), merged=merged) as g:
+        stages = [first]
+        _told(g, b"", first)
+        data = b"x" * size
+        asks = bool(size) and first[2] < size and size >= LEAST
+        stages = [reserved, called] if asks else [called]
+        room = reserved if asks else first
+        if not size or room[2] < size or (asks and not given_back):
+            room = ()
+        if asks and given_back and (not room or room[3] != given_back):
+            with pytest.raises(ProtocolError, match="fumehood_reserve gave"):
+                g.call("run", data)
+        elif room and room[3] + size > 2 * PAGE:
+            with pytest.raises(ProtocolError, match="the input buffer lies outside"):
+                g.call("run", data)
+        else:
+            _told(g, data, called)
+
+
+def _told(g: Guest, data: bytes, answered: tuple[int, ...]) -> None:
+    """A call whose guest answers with these words."""
+    at, length = answered[5:7]
+    if length > g.limits.output_bytes:
+        with pytest.raises(TooMuch):
+            g.call("run", data)
+    elif length and at + length > 2 * PAGE:
+        with pytest.raises(ProtocolError, match="the output lies outside"):
+            g.call("run", data)
+    else:
+        assert len(g.call("run", data)) == length

@@ -54,7 +54,7 @@ def test_get_log_level_follows_the_logger(
 def test_text_cannot_forge_lines_or_move_a_terminal(
     services: Services, caplog: pytest.LogCaptureFixture
 ) -> None:
-    text = "a\nERROR root: forged\r\x1b[2Jb\x00\u202eevil\u2028c\x7f\x85"
+    text = "a\nERROR root: forged\r\x1b[2Jb\x00\u202eevil\u2028c\x7f\x85\xad\ufff9\U000e0041"
     with caplog.at_level(1, LOGGER):
         within(lambda call: F["log_info"](call, call.write(text.encode())), services)
     message = caplog.records[0].getMessage()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 import os
 import subprocess
@@ -16,6 +17,7 @@ import pytest
 from fumehood.abi.http import HTTPRequest, encode_request
 from fumehood.egress.client import Client
 from fumehood.egress.policy import Grant
+from fumehood.egress.secrets import Secrets, Slot
 from fumehood.errors import (
     ConfigError,
     EgressDenied,
@@ -326,12 +328,53 @@ def test_a_torn_first_line(path: Path) -> None:
 def test_a_long_last_line_is_found(path: Path) -> None:
     trail = opened(path)
     many = [Exchange("POST", f"h{n}.example.com", 443, 200, 1, 1, 0.1) for n in range(2000)]
-    trail.write(Receipt(*RECEIPT.to_dict().values()), None)
+    trail.write(RECEIPT, None)
     for _ in range(3):
-        trail.write(Receipt(*[*RECEIPT.to_dict().values()][:-1], many), None)
+        trail.write(dataclasses.replace(RECEIPT, http=many), None)
+    opened(path).close()  # it reads the last line, the writer knows it
     assert path.stat().st_size > 10 * audit._BLOCK
     assert [line["seq"] for line in lines(path)] == [1, 2, 3, 4]
     assert check(path).problems == ()
+
+
+def test_writers_that_take_turns_continue_each_other(path: Path) -> None:
+    one, other = opened(path), opened(path)
+    for trail in (one, one, other, other, one, other, one):
+        trail.write(RECEIPT, None)
+    assert [line["seq"] for line in lines(path)] == [1, 2, 3, 4, 5, 6, 7]
+    assert check(path).problems == ()
+
+
+@pytest.mark.parametrize("change", ["cut", "same size", "another file"])
+def test_what_somebody_did_to_the_file_since_is_seen(path: Path, change: str) -> None:
+    trail = opened(path)
+    for _ in range(2):
+        trail.write(RECEIPT, None)
+    first, second = path.read_bytes().splitlines(keepends=True)
+    if change == "cut":
+        path.write_bytes(first)
+        trail.write(RECEIPT, None)  # after the line that is now the last
+        assert [line["seq"] for line in lines(path)] == [1, 2]
+        assert check(path).problems == ()
+        return
+    if change == "another file":
+        path.unlink()
+    path.write_bytes(first + b"x" * (len(second) - 1) + b"\n")
+    later = path.stat().st_mtime_ns + 10**9
+    os.utime(path, ns=(later, later))
+    with pytest.raises(HostError, match="not an audit line"):
+        trail.write(RECEIPT, None)
+
+
+def test_a_secret_in_a_host_name_is_scrubbed_whatever_json_escapes(path: Path) -> None:
+    value = 'key"with\\backslash-and-letters'
+    for host, token in ((f"{value}.example.com", True), ("plain.example.com", False)):
+        kept = Granted(secrets=Secrets([Slot("k", value, "the-token-instead", "core", slot=True)]))
+        exchange = Exchange("POST", host, 443, 200, 1, 1, 0.1)
+        opened(path).write(dataclasses.replace(RECEIPT, http=[exchange]), None, kept)
+        written = lines(path)[-1]["http"][0]["host"]
+        assert (written != host) is token
+        assert value not in written
 
 
 @pytest.mark.parametrize(

@@ -83,6 +83,12 @@ def test_limits_only_go_below_the_ceiling(tmp_path: Path) -> None:
     assert off.limits_below(Limits()).deadline == 120.0
 
 
+@pytest.mark.parametrize("text", ["a: [", "a: 2020-13-40", "a: b: c", "\ta: 1", "a: &x [*y]"])
+def test_yaml_that_cannot_be_read(tmp_path: Path, text: str) -> None:
+    with pytest.raises(ConfigError, match="cannot be read"):
+        file.read(write(tmp_path, text, "providers.yaml"))
+
+
 @pytest.mark.parametrize("ending", ["json", "yaml", "yml"])
 def test_json_and_yaml_mean_the_same(tmp_path: Path, ending: str) -> None:
     document = {"providers": [{"name": "x", "path": "p.wasm", "config": {"model": None}}]}

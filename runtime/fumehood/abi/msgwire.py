@@ -29,36 +29,34 @@ _CONTAINERS: Final = frozenset({dict, list})
 _TEXT: Final = frozenset({str})
 _FLOATS: Final = frozenset({float})
 
-# What one value costs in memory, as in `jsonwire`: an empty dict or list with its slot, or less.
+# What values cost in memory, as in `jsonwire`: sizes of CPython objects with their slots, from
+# above. The dearest is an empty dict; a list shares its floats' slots only.
 _DEAREST: Final = 72
+_SHORT: Final = 40
+_FLOAT: Final = 8
+"""These two are for each byte of the document: a float takes five or nine of them."""
+_STEP: Final = 128
+"""At least this is charged for what is gone through one by one, so that the scan ends soon."""
+
 _SMALL: Final = MAX_VALUE_BYTES // _DEAREST
 """Documents up to this many bytes cannot hold too much: a value has one byte at least."""
 
-# Values of fixed size in a row, at C speed: one-byte scalars, floats. The rest goes one by one.
+_FIXED_TEXTS: Final = b"|".join(b"%c.{%d}" % (0xA0 + size, size) for size in range(32))
+# Floats in a row, or other values of fixed size and the heads of small arrays and maps, at C speed.
 _RUN: Final = re.compile(
-    rb"[\x00-\x7f\xc0\xc2\xc3\xe0-\xff]+|(?:\xca.{4})+|(?:\xcb.{8})+", re.DOTALL
+    rb"(?:\xca.{4}|\xcb.{8})++|(?:[\x00-\x9f\xc0\xc2\xc3\xe0-\xff]++|[\xcc\xd0].|[\xcd\xd1].{2}"
+    rb"|[\xce\xd2].{4}|[\xcf\xd3].{8}|" + _FIXED_TEXTS + rb")++",
+    re.DOTALL,
 )
+_FLOATS_BEGIN: Final = b"\xca\xcb"
+_SMALL_HEADS: Final = bytes(range(0x80, 0xA0))
 
-
-def _extents() -> list[tuple[int, int]]:
-    """By first byte: (bytes of what has a fixed size, bytes of a length among them)."""
-    table = [(1, 0)] * 256
-    for size in range(32):
-        table[0xA0 + size] = (1 + size, 0)
-    for first, width in ((0xC4, 1), (0xC5, 2), (0xC6, 4), (0xD9, 1), (0xDA, 2), (0xDB, 4)):
-        table[first] = (1 + width, width)
-    for first, width in ((0xC7, 1), (0xC8, 2), (0xC9, 4)):
-        table[first] = (2 + width, width)
-    for first, size in ((0xCA, 4), (0xCB, 8), (0xDC, 2), (0xDD, 4), (0xDE, 2), (0xDF, 4)):
-        table[first] = (1 + size, 0)
-    for power in range(4):
-        table[0xCC + power] = table[0xD0 + power] = (1 + (1 << power), 0)
-    for power in range(5):
-        table[0xD4 + power] = (2 + (1 << power), 0)
-    return table
-
-
-_EXTENTS: Final = _extents()
+# By first byte: how many bytes a length has, and whether so many bytes follow it.
+_LENGTHS: Final = {
+    **{0xC4: (1, True), 0xC5: (2, True), 0xC6: (4, True)},
+    **{0xD9: (1, True), 0xDA: (2, True), 0xDB: (4, True)},
+    **{0xDC: (2, False), 0xDD: (4, False), 0xDE: (2, False), 0xDF: (4, False)},
+}
 
 
 def decode(data: bytes | bytearray | memoryview, what: str) -> Any:
@@ -100,8 +98,8 @@ def encode(value: Any) -> bytes:
 
 def _check(value: Any, what: str) -> None:
     """Refuse what JSON has not, level by level."""
-    level = [value]
-    for depth in range(MAX_DEPTH + 1):
+    level, depth = [value], 0
+    while True:
         if depth == MAX_DEPTH and any(type(item) in _CONTAINERS for item in level):
             raise ProtocolError(f"{what} is nested deeper than {MAX_DEPTH}")
         inner: list[Any] = []
@@ -121,23 +119,33 @@ def _check(value: Any, what: str) -> None:
                 raise ProtocolError(f"{what} holds an extension type")
         if not inner:
             return
-        level = inner
+        level, depth = inner, depth + 1
 
 
 def _check_size(data: bytes, what: str) -> None:
-    """Decoded size, before one value is built: sizes of CPython objects with their slots."""
+    """Decoded size, before one value is built. What is no MessagePack ends the scan: `decode`
+    refuses it."""
     cost, at, end = 0, 0, len(data)
     while at < end:
-        run = _RUN.match(data, at)
-        if run is not None:
-            # small integers and constants are shared: a slot each; the others are boxed
-            size = run.end() - at
-            cost += size * 40 if data[at] < 0xCA or data[at] >= 0xE0 else size * 8
-            at += size
-        else:
-            fixed, width = _EXTENTS[data[at]]
-            length = int.from_bytes(data[at + 1 : at + 1 + width], "big") if width else 0
-            at += fixed + length
-            cost += _DEAREST + fixed + length
+        at, more = step(data, at)
+        cost += more
         if cost > MAX_VALUE_BYTES:
             raise ProtocolError(f"{what} holds too many values ({end} bytes of MessagePack)")
+
+
+def step(data: bytes, at: int) -> tuple[int, int]:
+    """Where the value that begins at `at` ends, or a run of small ones (of large arrays and maps:
+    their head), and what it costs. Extension types and nonsense end with the document."""
+    run = _RUN.match(data, at)
+    if run is not None:
+        found = run[0]
+        if found[0] in _FLOATS_BEGIN:
+            return run.end(), max(_STEP, len(found) * _FLOAT)
+        heads = len(found) - len(found.translate(None, _SMALL_HEADS))
+        return run.end(), max(_STEP, heads * _DEAREST + len(found) * _SHORT)
+    width, follow = _LENGTHS.get(data[at], (0, False))
+    if width == 0:
+        return len(data), 0
+    begin = at + 1 + width
+    length = int.from_bytes(data[at + 1 : begin], "big") if follow else 0
+    return begin + length, _STEP + length

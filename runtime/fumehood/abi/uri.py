@@ -18,9 +18,9 @@ _SCHEME: Final = re.compile(r"([A-Za-z0-9+\-.~]*)://")
 _AUTHORITY_END: Final = re.compile(r"[/?#]")
 _AUTHORITY: Final = re.compile(r"[A-Za-z0-9!$%&'()*+,\-.:;=@\[\]_~]+")
 # Neither takes blanks, controls, < or >; a path takes no \x60 and a query no \x22 either. Text
-# beyond ASCII passes both.
-_PATH: Final = re.compile(r"[!\"$-;=@-_a-~\x80-\U0010ffff]*")
-_QUERY: Final = re.compile(r"[!$-;=?-~\x80-\U0010ffff]*")
+# beyond ASCII passes both. (A class that names it takes 5 ms to compile.)
+_PATH: Final = re.compile(r"[^\x00-\x20#<>?`\x7f]*")
+_QUERY: Final = re.compile(r"[^\x00-\x20\"#<>\x7f]*")
 
 
 class BadUri(ValueError):

@@ -14,6 +14,7 @@ _UNSAFE: Final = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f"  # C0 without tab and newline, DEL, C1
     "\u061c\u202a-\u202e\u2066-\u2069"  # bidirectional marks that reorder
     "\u2028\u2029\ufff9-\ufffb"  # separators that some terminals break lines at, annotations
+    "\U000e0000-\U000e007f"  # tags: ASCII that nobody sees
     "\ud800-\udfff]"  # lone surrogates: no terminal can be sent one
 )
 _NAMED: Final = {"\r": r"\r", "\x1b": r"\e", "\x00": r"\0"}

@@ -28,6 +28,7 @@ from fumehood.egress.exchange import (
     open_reply,
     redirect,
     reply_headers,
+    scrubbed,
     wire_headers,
 )
 from fumehood.egress.failures import boundary, translated
@@ -163,7 +164,7 @@ class AsyncClient:
 
             def finish() -> HTTPResponse:
                 plain = collected.finish()
-                content = secrets.scrub(plain)
+                content = scrubbed(secrets, plain, meter.remaining)
                 rewritten = coding is not None or len(content) != len(plain)
                 headers = reply_headers(exchange.raw_headers, secrets, rewritten=rewritten)
                 return HTTPResponse(exchange.status, headers, content, exchange.version)

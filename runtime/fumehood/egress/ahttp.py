@@ -18,6 +18,7 @@ from anyio.lowlevel import checkpoint
 from fumehood.egress.awire import Stream, Waits
 from fumehood.egress.exchange import RawHeaders
 from fumehood.egress.transport import KEEP_TIME, Proxy
+from fumehood.egress.wire import HEAD_READ
 
 HEAD_BYTES: Final = 100 * 1024
 """Of one reply's head, as httpcore has it."""
@@ -61,7 +62,7 @@ class Connection:
             # a server may refuse before it has read everything; its answer counts
             await self.stream.write(waits, data, waits.operation.idle)
         while True:
-            event = await self._event(waits)
+            event = await self._event(waits, HEAD_READ)
             if isinstance(event, h11.Response):
                 break
             if isinstance(event, h11.InformationalResponse) and event.status_code == 101:
@@ -129,12 +130,12 @@ class Connection:
                 self._problem = str(problem)
             raise httpcore.RemoteProtocolError(self._problem) from None
 
-    async def _event(self, waits: Waits) -> object:
+    async def _event(self, waits: Waits, size: int = _READ) -> object:
         while True:
             event = self._next()
             if event is not h11.NEED_DATA:
                 return event
-            data = await self.stream.read(waits, _READ)
+            data = await self.stream.read(waits, size)
             if not data and self._http.their_state is h11.SEND_RESPONSE:
                 raise httpcore.RemoteProtocolError(
                     "Server disconnected without sending a response."

@@ -34,21 +34,28 @@ def translated(host: str) -> Iterator[None]:
     """Around an exchange with `host`: only our errors, and no `Exception` else, come out."""
     try:
         yield
-    except Error:
-        raise
-    except (httpcore.ReadError, httpcore.WriteError) as problem:
-        text = _text(problem) or "connection reset"
-        raise TransportError(f"{host}: {text}", kind="reset") from None
-    except httpcore.RemoteProtocolError as problem:
-        text = _text(problem)
-        kind = "reset" if any(word in text for word in _LOST) else "protocol"
-        raise TransportError(f"{host}: {text}", kind=kind) from None
-    except httpcore.ProxyError as problem:
-        raise TransportError(
-            f"the proxy refused {host}: {_text(problem)}", kind="connect"
-        ) from None
     except Exception as problem:
-        raise TransportError(f"{host}: {type(problem).__name__}", kind="protocol") from problem
+        translate(problem, host)
+        raise
+
+
+def translate(problem: BaseException | None, host: str) -> None:
+    """Raise what an exception of the wire means; one of ours, and what is no `Exception`, is left
+    to the caller."""
+    if isinstance(problem, Error) or not isinstance(problem, Exception):
+        return
+    match problem:
+        case httpcore.ReadError() | httpcore.WriteError():
+            text = _text(problem) or "connection reset"
+            raise TransportError(f"{host}: {text}", kind="reset") from None
+        case httpcore.RemoteProtocolError():
+            text = _text(problem)
+            kind = "reset" if any(word in text for word in _LOST) else "protocol"
+            raise TransportError(f"{host}: {text}", kind=kind) from None
+        case httpcore.ProxyError():
+            refused = f"the proxy refused {host}: {_text(problem)}"
+            raise TransportError(refused, kind="connect") from None
+    raise TransportError(f"{host}: {type(problem).__name__}", kind="protocol") from problem
 
 
 def _text(problem: Exception) -> str:

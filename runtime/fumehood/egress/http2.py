@@ -9,8 +9,11 @@ is at most a window; and an orderly GOAWAY lets the exchange under way end, whic
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import re
-from collections import deque
+from collections.abc import Iterator
+from contextvars import ContextVar
 from typing import Final
 
 import h2.config
@@ -42,6 +45,19 @@ _HEADERS, _PUSH_PROMISE, _GOAWAY, _CONTINUATION = 1, 5, 7, 9
 _END_HEADERS: Final = 4
 _NAME: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-z]+")
 _STATUS: Final = re.compile(rb"[1-9][0-9]{2}")
+
+_ours: Final[ContextVar[bool]] = ContextVar("fumehood_egress_http2", default=False)
+
+
+class _Quiet(logging.Filter):
+    """Keeps hpack's debug log free of our headers: it prints each, a key too."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not _ours.get()
+
+
+for _name in ("hpack.hpack", "hpack.table"):
+    logging.getLogger(_name).addFilter(_Quiet())
 
 _Setting = h2.settings.SettingCodes
 
@@ -79,7 +95,8 @@ class Machine:
         self._body = memoryview(b"")
         self._sent = True
         self._frames = 0
-        self._pieces: deque[tuple[bytes, int]] = deque()
+        self._data = bytearray()
+        self._owed = 0  # bytes of the window, padding too
         self.status = 0
         self.headers: RawHeaders = []
         self.ended = True
@@ -90,7 +107,8 @@ class Machine:
         """Queue a request. `headers` are those of HTTP/1.1, `host` among them."""
         self.status, self.headers, self.ended = 0, [], False
         self._frames = 0
-        self._pieces.clear()
+        self._data.clear()
+        self._owed = 0
         self._count += 1
         authority = next(value for name, value in headers if name == b"host")
         head = [
@@ -103,17 +121,15 @@ class Machine:
         head += [NeverIndexedHeaderTuple(n, v) for n, v in headers if n != b"host"]
         self._body = memoryview(body)
         self._sent = not body
-        try:
+        with _working():
             self._stream = self._http.get_next_available_stream_id()
             self._http.send_headers(self._stream, head, end_stream=not body)
-        except h2.exceptions.ProtocolError as problem:
-            raise _bad(problem) from None
 
     def fill(self) -> bool:
         """Queue more of the body, as far as the peer allows; whether there was any."""
         queued = 0
         while not self._sent and not self.ended and queued < QUEUE:
-            try:
+            with _working():
                 room = self._http.local_flow_control_window(self._stream)
                 room = min(room, self._http.max_outbound_frame_size, FRAME)
                 if room <= 0:
@@ -121,8 +137,6 @@ class Machine:
                 part, self._body = self._body[:room], self._body[room:]
                 self._sent = not self._body
                 self._http.send_data(self._stream, bytes(part), end_stream=self._sent)
-            except h2.exceptions.ProtocolError as problem:
-                raise _bad(problem) from None
             queued += len(part)
         return queued > 0
 
@@ -177,15 +191,13 @@ class Machine:
 
     def take(self) -> bytes:
         """What came of the body since; the peer may send as much again."""
-        parts = []
-        while self._pieces:
-            data, size = self._pieces.popleft()
-            parts.append(data)
-            try:
-                self._http.acknowledge_received_data(size, self._stream)
-            except h2.exceptions.ProtocolError as problem:
-                raise _bad(problem) from None
-        return b"".join(parts)
+        data = bytes(self._data)
+        self._data.clear()
+        owed, self._owed = self._owed, 0
+        if owed:
+            with _working():
+                self._http.acknowledge_received_data(owed, self._stream)
+        return data
 
     def reuse(self) -> bool:
         """Whether the connection can carry another exchange."""
@@ -197,7 +209,7 @@ class Machine:
         except (httpcore.RemoteProtocolError, TooMuch):
             return False
         room = self._http.remote_settings.max_concurrent_streams >= 1
-        return room and not self._last and not self._buffer and not self._pieces
+        return room and not self._last and not (self._buffer or self._data or self._owed)
 
     def _goes_away(self, frame: bytes) -> bool:
         """A GOAWAY that leaves the exchange under way alone was seen to; True then."""
@@ -214,18 +226,16 @@ class Machine:
         raise httpcore.RemoteProtocolError(f"the server goes away ({_code(code)})")
 
     def _handle(self, frame: bytes) -> None:
-        try:
+        with _working():
             events = self._http.receive_data(frame)
-        except h2.exceptions.ProtocolError as problem:
-            raise _bad(problem) from None
         for event in events:
             if isinstance(event, h2.events.StreamReset):
                 self._reset(event)
             elif isinstance(event, h2.events.ResponseReceived):
                 self._head(event.headers or [])
             elif isinstance(event, h2.events.DataReceived):
-                if event.flow_controlled_length:
-                    self._pieces.append((event.data or b"", event.flow_controlled_length))
+                self._data += event.data or b""
+                self._owed += event.flow_controlled_length or 0
             elif isinstance(event, h2.events.StreamEnded):
                 self.ended = True
 
@@ -259,5 +269,14 @@ def _code(code: int) -> str:
         return str(code)
 
 
-def _bad(problem: h2.exceptions.ProtocolError) -> httpcore.RemoteProtocolError:
-    return httpcore.RemoteProtocolError(f"HTTP/2: {str(problem) or type(problem).__name__}")
+@contextlib.contextmanager
+def _working() -> Iterator[None]:
+    """Around h2: its errors become httpcore's, and nothing is logged."""
+    token = _ours.set(True)
+    try:
+        yield
+    except h2.exceptions.ProtocolError as problem:
+        text = str(problem) or type(problem).__name__
+        raise httpcore.RemoteProtocolError(f"HTTP/2: {text}") from None
+    finally:
+        _ours.reset(token)

@@ -19,7 +19,9 @@ Kind = Literal["any", "exact", "label", "octets", "glob"]
 
 _OCTETS: Final = re.compile(r"(?:[0-9]{1,3}\.){1,3}\*")
 _NUMERIC_FIRST: Final = re.compile(r"[0-9]+\.")
-_ENCODED_SLASH: Final = re.compile(r"%(?:2[fF]|5[cC])")
+_OTHER_READING: Final = re.compile(r"%(?:25)*(?:2f|5c)|%(?:25)+2e|%c0%ae|/\.\.?;", re.IGNORECASE)
+"""Slashes and dots that some servers find in a path and we do not: encoded, encoded twice,
+overlong, and segments with a parameter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +53,12 @@ class Pattern:
     def opens(self, path: str) -> bool:
         """Whether the path prefix, if there is one, admits `path`.
 
-        A prefix admits whole segments; a path with an encoded slash is admitted by none, since a
-        server may read it as another path.
+        A prefix admits whole segments; a path that a server may read as another one, by an
+        encoded slash or dot, is admitted by none.
         """
         if self.prefix is None:
             return True
-        if _ENCODED_SLASH.search(path):
+        if _OTHER_READING.search(path):
             return False
         return path == self.prefix or path.startswith(self.prefix.rstrip("/") + "/")
 

@@ -8,6 +8,7 @@ second reading of the text later on (threats.md "SSRF spellings").
 
 from __future__ import annotations
 
+import functools
 import re
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
@@ -17,6 +18,8 @@ IPAddress = IPv4Address | IPv6Address
 
 URL_CAP: Final = 64 * 1024
 """Characters a URL may have."""
+_KNOWN_CAP: Final = 256
+"""Characters of a URL that is remembered."""
 
 DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
@@ -83,6 +86,11 @@ class URL:
 
 def parse_url(text: str) -> URL:
     """The URL in `text`. Raises `URLError` and nothing else, whatever the text."""
+    # A plugin asks for the same few addresses; a query may hold a key and is not kept.
+    return _known(text) if len(text) <= _KNOWN_CAP and "?" not in text else _parse(text)
+
+
+def _parse(text: str) -> URL:
     if len(text) > URL_CAP:
         raise URLError(f"the URL is longer than {URL_CAP} characters")
     if _CONTROL.search(text):
@@ -104,6 +112,9 @@ def parse_url(text: str) -> URL:
         port = DEFAULT_PORTS[scheme]
     path, query = _split(rest)
     return URL(scheme, host, port, path, query, address)
+
+
+_known = functools.lru_cache(maxsize=256)(_parse)
 
 
 def parse_authority(text: str) -> tuple[str, int | None, IPAddress | None]:

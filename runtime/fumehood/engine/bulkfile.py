@@ -64,7 +64,7 @@ def bulk_info(
     if (reserve.params, reserve.results) != ("i", "i"):
         return None
     kinds = [need.kind for need in imports]
-    if "memory" in kinds or _index(sections[_EXPORT], b"memory") != 0:
+    if "memory" in kinds:  # else the one that is exported is its own, and its only one
         return None
     index = _index(sections[_EXPORT], DESCRIPTOR.encode()) - kinds.count("global")
     try:

@@ -23,6 +23,7 @@ from fumehood.engine.account import Entered
 from fumehood.engine.component import INTERFACE, CompiledComponent, WitFunction
 from fumehood.engine.component_machine import component_machine
 from fumehood.engine.hostcall import BYTES_PER_FUEL, CALL_FUEL
+from fumehood.engine.sandbox import GoneError
 from fumehood.engine.ticker import entered
 from fumehood.errors import (
     ClosedError,
@@ -211,7 +212,7 @@ class ComponentSandbox(Entered):
         self.acquire(meter)
         try:
             if self.dead:
-                raise ClosedError("this sandbox is closed", hint="make a new one")
+                raise GoneError(id(self))
             self.meter = meter
             if export not in self._template.callable:
                 raise ProtocolError(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import functools
 import os
+import sys
 import tempfile
-import weakref
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
@@ -24,7 +24,7 @@ from fumehood.engine.merge import META, RESERVED, START
 from fumehood.engine.merging import Merging, merging
 from fumehood.engine.pooling import PoolMachine, pool_machine
 from fumehood.engine.wasmfile import MemoryLimits, is_component, is_wat, memories
-from fumehood.errors import HostError, LoadError
+from fumehood.errors import ClosedError, HostError, LoadError
 from fumehood.limits import Limits
 
 MERGED_PAGES: Final = kernel.pages(Limits().kernel_memory)
@@ -39,9 +39,13 @@ class CompiledModule:
     and for kernels of another size.
     """
 
+    _address = 0
+    _alone: int | None = None
+
     def __init__(
         self, sha256: str, size: int, binary: bytes, address: int, engine: Machine
     ) -> None:
+        self._address = address
         self.sha256 = sha256
         self.size = size
         self.engine = engine
@@ -51,8 +55,6 @@ class CompiledModule:
         self.exports: dict[str, ExportInfo] = declared.exports
         self.bulk: BulkInfo | None = declared.bulk
         self.memories: tuple[MemoryLimits, ...] = memories(binary)
-        self.address = address
-        _free_with(self, address)
         # a guest with such names of its own was not merged: it must not pass off its memories as
         # the kernel's
         reserved = any(name.startswith(RESERVED) for name in self.exports)
@@ -61,30 +63,43 @@ class CompiledModule:
         self.starts = START in names
         """Whether merged code has a start function for the host to run."""
         self._binary = binary
-        self._alone: int | None = None
         self._lock = forks.lock()
 
+    @property
+    def address(self) -> int:
+        """The address of the code. Raises ClosedError where it was freed."""
+        if not self._address:
+            raise ClosedError("the compiled module is gone")
+        return self._address
+
     def alone(self) -> int:
-        """The address of the guest's own code, without a kernel in it."""
+        """The address of the guest's own code, without a kernel in it. Raises ClosedError where
+        it was freed."""
+        address = self.address
         if self.merged is None:
-            return self.address
+            return address
         with self._lock:
             if self._alone is None:
                 self._alone = _module_code(self._binary, self.sha256, self.engine)
-                _free_with(self, self._alone)
             return self._alone
+
+    def __del__(self) -> None:
+        """Free the code. Not by a weak reference's callback: the collector runs those first, and a
+        `__del__` of somebody's that then makes an instance would reach code that is gone. Not at
+        the end of the process: wasmtime-py may be gone by then, and the system frees everything
+        anyway."""
+        if sys.is_finalizing():
+            return
+        for address in (self._address, self._alone):
+            if address:
+                native.module_delete(address)
+        self._address, self._alone, self.merged = 0, None, None
 
     def ordinary(self) -> CompiledModule:
         """The same module in the ordinary engine; itself, unless it lives in the pool's."""
         if self.engine is machine():
             return self
         return _load(self.sha256, self.size, lambda: self._binary, None)
-
-
-def _free_with(owner: object, module: int) -> None:
-    """Free compiled code when its owner goes. Not at the end of the process: wasmtime-py may be
-    gone by then, and the system frees everything anyway."""
-    weakref.finalize(owner, native.module_delete, module).atexit = False
 
 
 def to_binary(source: bytes) -> bytes:

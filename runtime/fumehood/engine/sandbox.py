@@ -49,7 +49,14 @@ class ExitRequest(Exception):
 
 
 class GoneError(ClosedError):
-    """A call found the sandbox dead before it began: nothing of it was run."""
+    """A call found the sandbox dead before it began: nothing of it was run.
+
+    `whose` is its `id`: a host function may let another sandbox's pass.
+    """
+
+    def __init__(self, whose: int) -> None:
+        super().__init__("this sandbox is closed", hint="make a new one")
+        self.whose = whose
 
 
 class Sandbox(Made):
@@ -98,7 +105,7 @@ class Sandbox(Made):
             self.wait(meter)
         try:
             if self.dead:
-                raise GoneError("this sandbox is closed", hint="make a new one")
+                raise GoneError(id(self))
             function, results = self._functions.get(export) or self._function(export)
             size = len(data)
             if size > meter.limits.input_bytes:

@@ -31,12 +31,13 @@ QMT_LEVELS: Final = {
 """By `qmt_log` number; anything else is trace (provider-abi.md §2.1)."""
 
 _UNSAFE: Final = re.compile(
-    "[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]"
+    "[\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff"
+    "\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]"
 )
 
 
 def escape(text: str) -> str:
-    """`text` with control, bidirectional and zero-width characters as visible escapes."""
+    """`text` with control, bidirectional, zero-width and invisible characters as visible escapes."""
     return _UNSAFE.sub(lambda m: m[0].encode("unicode_escape").decode("ascii"), text)
 
 

@@ -4,7 +4,6 @@ failure."""
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from fumehood import forks
@@ -19,8 +18,6 @@ if TYPE_CHECKING:
 
     from fumehood.engine.component_sandbox import ComponentSandbox, ComponentTemplate
 
-
-_Call = Callable[[str, bytes | bytearray | memoryview, Meter, object], bytes]
 
 COMMAND: Final = "_start"
 """A program's main: it runs once in an instance, the next call gets a fresh one (§2.5)."""
@@ -48,9 +45,9 @@ class Instance:
         self._limits = limits
         self._renew = renew
         self._sandbox: Sandbox | ComponentSandbox | None = None
-        self.ready: _Call | None = None
-        """`call` of the sandbox that stands ready: the short way, for who then falls back on
-        `call` here where it raises GoneError, and calls `settle` after any other error."""
+        self.ready: Sandbox | ComponentSandbox | None = None
+        """The sandbox where one stands ready: the short way, for who calls it himself, falls back
+        on `call` here where it raises its GoneError, and calls `settle` after any other error."""
         self._closed = False
         self._spent = False
         self._making = threading.Lock()
@@ -81,10 +78,14 @@ class Instance:
                 sandbox = self._make(meter)
             try:
                 output = sandbox.call(export, data, meter, context)
-            except GoneError:
-                if self._closed or not self._renew:
-                    raise
-                continue  # another thread's call ended this sandbox while we waited for it
+            except GoneError as gone:
+                if gone.whose == id(sandbox):
+                    if self._closed or not self._renew:
+                        raise
+                    continue  # another thread's call ended this sandbox while we waited for it
+                if sandbox.dead:  # a host function let another sandbox's error pass
+                    self._discard(sandbox)
+                raise
             except BaseException:
                 self.settle()
                 raise
@@ -128,7 +129,7 @@ class Instance:
                         self._sandbox = None
                         made.close()
                         raise meter.sign(ClosedError("this plugin instance is closed"))
-                    self.ready = made.call
+                    self.ready = made
                     return made
                 return self._sandbox
             finally:

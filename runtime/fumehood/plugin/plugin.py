@@ -137,8 +137,11 @@ class Plugin:
             if ready is None or export == COMMAND:
                 return self._call(export, data, meter, context)
             try:
-                return ready(export, data, meter, context)
-            except GoneError:
+                return ready.call(export, data, meter, context)
+            except GoneError as gone:
+                if gone.whose != id(ready):  # a host function let another sandbox's error pass
+                    instance.settle()
+                    raise
                 return self._call(export, data, meter, context)
             except BaseException:
                 instance.settle()

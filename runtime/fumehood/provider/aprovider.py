@@ -295,31 +295,27 @@ async def open_async(
 ) -> _P:
     """Open a spec on a thread. `client` is for plugins that do their own HTTP; it is shared and
     stays open, without one the provider has its own."""
-    own = make_client(network) if client is None else None
-    try:
-        versions = await to_thread.run_sync(
-            functools.partial(
-                open_versions,
+
+    def work() -> _P:
+        own = make_client(network) if client is None else None
+        try:
+            outside = AsyncClient(
+                ca_file=network.ca_file,
+                proxy=network.proxy,
+                proxy_private=network.proxy_private,
+                http2=network.http2,
+            )
+            versions = open_versions(
                 spec,
                 client or own,  # type: ignore[arg-type]  # one of them is there
                 audit=audit,
                 watch=watch,
             )
-        )
-    except BaseException:
-        if own is not None:
-            own.close()
-        raise
-    return cls(
-        versions,
-        AsyncClient(
-            ca_file=network.ca_file,
-            proxy=network.proxy,
-            proxy_private=network.proxy_private,
-            http2=network.http2,
-        ),
-        reuse=reuse,
-        audit=audit,
-        pool=pool,
-        closers=[] if own is None else [own.close],
-    )
+        except BaseException:
+            if own is not None:
+                own.close()
+            raise
+        closers = [] if own is None else [own.close]
+        return cls(versions, outside, reuse=reuse, audit=audit, pool=pool, closers=closers)
+
+    return await to_thread.run_sync(work)

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from fumehood.abi import jsonwire
 from fumehood.egress.patterns import Pattern
 from fumehood.egress.policy import Grant
 from fumehood.egress.secrets import NO_SECRETS, Secrets
@@ -118,6 +119,7 @@ class Audit:
         self._closed = False
         self._synced = time.monotonic()
         self._waiting = False
+        self._tail: _Tail | None = None
         try:
             with self._opened() as fd:
                 _last(fd)
@@ -176,7 +178,12 @@ class Audit:
             os.close(fd)
 
     def _append(self, fd: int, fields: Mapping[str, Any]) -> None:
-        size, seq, prev, torn = _last(fd)
+        tail = self._tail
+        if tail is not None and tail.stamp == _stamp(fd):  # nobody wrote since
+            size, seq, prev, torn = tail.stamp[2], tail.seq, tail.hash, False
+        else:
+            size, seq, prev, torn = _last(fd)
+        self._tail = None
         line = (b"\n" if torn else b"") + chain.seal(fields, seq + 1, prev)
         view = memoryview(line)
         try:
@@ -186,6 +193,7 @@ class Audit:
             with contextlib.suppress(OSError):
                 os.ftruncate(fd, size)  # half a line would break the chain
             raise
+        self._tail = _Tail(_stamp(fd), seq + 1, chain.sealed_hash(line))
         sync = self._settings.sync
         if sync is None:
             return
@@ -194,6 +202,22 @@ class Audit:
         if not self._waiting:
             os.fsync(fd)
             self._synced = now
+
+
+@dataclass(frozen=True, slots=True)
+class _Tail:
+    """The last line as we wrote it: known without reading it again, as long as the file is the
+    same. What is changed within one tick of its clock breaks the chain, as any change does."""
+
+    stamp: tuple[int, int, int, int]
+    seq: int
+    hash: str
+
+
+def _stamp(fd: int) -> tuple[int, int, int, int]:
+    """Which file it is, its size and when it was changed. To be taken under the lock."""
+    found = os.fstat(fd)
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def _last(fd: int) -> tuple[int, int, str, bool]:
@@ -263,6 +287,12 @@ def _fields(
         fields["denied"] = [{"reason": item.reason, "host": item.host} for item in denied]
     if denied_more:
         fields["denied_more"] = denied_more
+    # Where JSON escaped nothing each text stands in the document as it is: one search for all.
+    document = jsonwire.encode(fields)
+    if b"\\" not in document:
+        text = document.decode()
+        if granted.secrets.scrub_text(text) is text:
+            return fields
     cleaned: dict[str, Any] = _scrubbed(fields, granted.secrets)
     return cleaned
 

@@ -57,6 +57,12 @@ def seal(fields: Mapping[str, Any], seq: int, prev: str) -> bytes:
     return body + b',"hash":"' + hashlib.sha256(body).hexdigest().encode() + b'"}\n'
 
 
+def sealed_hash(line: bytes) -> str:
+    """The hash that `seal` put into its line."""
+    end = -len(b'"}\n')
+    return line[end - 64 : end].decode()
+
+
 def parse(line: bytes) -> Link | None:
     """The link of a line without its newline; None where it is no line of such a file."""
     head, tail = _HEAD.match(line), _TAIL.fullmatch(line[-_TAIL_SIZE:])

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import platformdirs
-import yaml
 
 from fumehood.abi import jsonwire
 from fumehood.egress.transport import Network
@@ -152,12 +151,21 @@ def _load(path: Path, text: str) -> object:
         if ending == ".json":
             return jsonwire.decode(text.encode(), str(path))
         if ending in (".yaml", ".yml"):
-            return plain(yaml.safe_load(text), "")
-    except (tomllib.TOMLDecodeError, yaml.YAMLError, RecursionError) as problem:
+            return plain(_yaml(text), "")
+    except (ValueError, RecursionError) as problem:  # TOML's own is a ValueError
         raise ConfigError(f"{path} cannot be read: {problem}") from None
     except ProtocolError as problem:
         raise ConfigError(problem.message) from None
     raise ConfigError(f"{path}: the ending must be .toml, .json, .yaml or .yml")
+
+
+def _yaml(text: str) -> object:
+    import yaml  # 10 ms, for who writes YAML
+
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as problem:
+        raise ValueError(str(problem)) from problem
 
 
 def _entry(table: object, where: str, folder: Path) -> tuple[str, Entry | ConfigError]:

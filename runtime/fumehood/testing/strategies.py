@@ -1,7 +1,8 @@
 """Hypothesis strategies for everything that crosses the boundary (extra: `fumehood[testing]`).
 
 Values that the ABI allows: what they generate encodes, and decodes to an equal value. For the
-other side, `hostile_documents` and `mutated` make bytes that a guest might send to break a host.
+other side, `hostile_documents`, `hostile_packed` and `mutated` make bytes that a guest might send
+to break a host.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any, Final
 
 from hypothesis import strategies as st
 
+from fumehood.abi import msgwire
 from fumehood.abi.blocks import (
     PDF,
     Audio,
@@ -373,6 +375,46 @@ def hostile_documents() -> Strategy[bytes]:
                 b"01",
                 b"[1] 2",
                 b"null",
+            ]
+        ),
+    )
+
+
+def hostile_packed() -> Strategy[bytes]:
+    """MessagePack that is none, or that a reader should refuse, or almost fine."""
+    depth = st.integers(100, 3000)
+    size = st.integers(0, (1 << 32) - 1).map(lambda n: n.to_bytes(4, "big"))
+    heads = st.sampled_from(
+        [b"\xc6", b"\xc9", b"\xdb", b"\xdd", b"\xdf", b"\x91\xdd", b"\x81\xa1a\xdf"]
+    )
+    return st.one_of(
+        st.binary(max_size=80),
+        json_values().map(msgwire.encode),
+        depth.map(lambda n: b"\x91" * n + b"\xc0"),
+        depth.map(lambda n: b"\x81\xa1a" * n + b"\x90"),
+        st.tuples(heads, size, st.binary(max_size=20)).map(b"".join),
+        st.lists(st.tuples(heads, size).map(b"".join), max_size=50).map(b"".join),
+        st.sampled_from(
+            [
+                b"",
+                b"\xc1",
+                b"\xc0\xc0",
+                b"\x81\x01\x02",
+                b"\x81\xc0\x02",
+                b"\x81\xc4\x01a\x02",
+                b"\x81\x90\x02",
+                b"\x82\xa1a\x01\xa1a\x02",
+                b"\xa1\xff",
+                b"\xa3\xed\xa0\x80",
+                b"\x81\xa1\xff\x01",
+                b"\xd4\x05a",
+                b"\xd6\xff\x00\x00\x00\x00",
+                b"\x91\xd7\xff" + bytes(8),
+                b"\xc7\x0c\xff" + bytes(12),
+                b"\xca\x7f\xc0\x00\x00",
+                b"\x91\xcb\x7f\xf0" + bytes(6),
+                b"\xcf" + b"\xff" * 8,
+                b"\x91\xc4\x01a",
             ]
         ),
     )

@@ -12,7 +12,7 @@ use crate::status::require_success;
 use crate::wire::{Wire, WireResponse};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
@@ -60,13 +60,11 @@ struct BareRespInput {
 
 #[derive(Deserialize)]
 struct EmbedInput {
-    cfg: Value,
     inputs: Vec<String>,
 }
 
 #[derive(Deserialize)]
 struct CompleteInput {
-    cfg: Value,
     req: CompletionRequest,
 }
 
@@ -224,7 +222,7 @@ impl Guest {
 
     /// Export `embed_request`.
     pub fn embed_request(&self, input: &[u8]) -> Outcome {
-        let EmbedInput { cfg, inputs } = read("embed_request", input)?;
+        let (cfg, EmbedInput { inputs }) = with_cfg("embed_request", input)?;
         write_request(input, &self.provider(&cfg)?.embed_request(&inputs)?)
     }
 
@@ -242,7 +240,7 @@ impl Guest {
 
     /// Export `complete_request`.
     pub fn complete_request(&self, input: &[u8]) -> Outcome {
-        let CompleteInput { cfg, req } = read("complete_request", input)?;
+        let (cfg, CompleteInput { req }) = with_cfg("complete_request", input)?;
         write_request(input, &self.provider(&cfg)?.complete_request(&req)?)
     }
 
@@ -325,10 +323,13 @@ fn read<T: DeserializeOwned>(export: &str, input: &[u8]) -> Result<T, LLMError> 
     Wire::of(input).read(input).map_err(|error| LLMError::JsonError(format!("input of {export}: {error}")))
 }
 
-/// Splits `{"cfg": …, <fields of the request>}`.
+/// Splits `{"cfg": …, <fields of the request>}`, by way of a value: for what is not called often, one reader for
+/// both wires keeps the module small.
 fn with_cfg<T: DeserializeOwned>(export: &str, input: &[u8]) -> Result<(Value, T), LLMError> {
-    let CfgInput { cfg } = read(export, input)?;
-    Ok((cfg, read(export, input)?))
+    let mut fields: Map<String, Value> = read(export, input)?;
+    let bad = |error: &dyn std::fmt::Display| LLMError::JsonError(format!("input of {export}: {error}"));
+    let cfg = fields.remove("cfg").ok_or_else(|| bad(&"missing field `cfg`"))?;
+    Ok((cfg, T::deserialize(Value::Object(fields)).map_err(|error| bad(&error))?))
 }
 
 /// The answer to an input, in its wire.

@@ -282,3 +282,51 @@ fn the_macros_export_the_same_names() {
     let known: Vec<&str> = EXPORTS.iter().map(|(name, _)| *name).collect();
     assert_eq!(listed, known);
 }
+
+#[test]
+fn answers_come_in_the_wire_of_the_input() {
+    use crate::msgpack::{from_slice, to_vec, Bytes, Slice};
+    fn call(export: &str, input: &impl Serialize) -> Outcome {
+        Guest::new(Factory).call(export, &to_vec(input).unwrap())
+    }
+    let cfg = json!({"mode": "m"});
+    let chat = json!({"cfg": cfg, "messages": [{"role": "User", "content": []}], "tools": null});
+    #[derive(Deserialize)]
+    struct Built {
+        req: Inner,
+    }
+    #[derive(Deserialize)]
+    struct Inner {
+        head: Value,
+        body: Bytes,
+    }
+    for export in ["chat_request", "list_models_request"] {
+        let packed: Built = from_slice(&call(export, &chat).unwrap()).unwrap();
+        let text = Guest::new(Factory).call(export, chat.to_string().as_bytes()).unwrap();
+        let plain: Built = serde_json::from_slice(&text).unwrap();
+        assert_eq!((packed.req.head, packed.req.body), (plain.req.head, plain.req.body));
+    }
+    // an array of decimals is as good as `bin`
+    let reply = |status, body| json!({"cfg": cfg, "resp": resp(status, body)});
+    let answer: Value = from_slice(&call("parse_chat_response", &reply(200, "\"hi\"")).unwrap()).unwrap();
+    assert_eq!(answer["text"], "hi");
+    let back: Value = from_slice(&call("from_config", &cfg).unwrap()).unwrap();
+    assert_eq!(back, cfg);
+    // errors are JSON always, as output too
+    let said = call("classify_chat_error", &reply(500, "x")).unwrap();
+    assert!(serde_json::from_slice::<Value>(&said).unwrap()["payload"].is_object());
+    assert!(matches!(call("chat_request", &json!({"cfg": 1})), Err(LLMError::JsonError(_))));
+    // numbers stay JSON
+    let id: u32 = from_slice(&call("chat_stream_parser_start", &cfg).unwrap()).unwrap();
+    assert_eq!(id, 1);
+    #[derive(Serialize)]
+    struct Line<'a> {
+        parser_id: u32,
+        chunk: Slice<'a>,
+    }
+    let line = Line { parser_id: id, chunk: Slice(b"a\n") };
+    let chunks: Value = from_slice(&call("chat_stream_parser_parse", &line).unwrap()).unwrap();
+    assert_eq!(chunks, json!([{"chunk": {"text": "1"}, "usage": null}]));
+    let rest = Guest::new(Factory).call("chat_stream_parser_finish", b"1").unwrap();
+    assert!(rest.starts_with(b"[{"));
+}

@@ -135,6 +135,8 @@ BODIES: Final = (
     _fetch("brotli_body", "bombs", CODINGS, "unknown-coding", "TransportError", kind="protocol"),
     _fetch("zstd_body", "bombs", CODINGS, "zstd", "TransportError", kind="protocol"),
     _fetch("header_flood", "slow and endless bodies", CAPPED, "header-flood", "TransportError"),
+    _fetch("interim_flood", "slow and endless bodies", HOST_TIME, "interim-flood", "Timeout",
+           limit="deadline"),
     _fetch("truncated_body", "slow and endless bodies", CAPPED, "truncated", "TransportError"),
     _fetch("stalled_body", "slow and endless bodies", HOST_TIME, "stall", "TransportError",
            kind="timeout"),

@@ -54,6 +54,7 @@ def _refused(name: str, guest: str, document: str) -> Attack:
         input=document,
         allowed_hosts=("127.0.0.1",),
         replies=0,
+        limits={"deadline": 3.0},
     )
 
 

@@ -14,6 +14,7 @@ from fumehood.testing.gallery.caching import CACHING
 from fumehood.testing.gallery.compiling import COMPILING
 from fumehood.testing.gallery.documents import get, wire
 from fumehood.testing.gallery.malformed import MALFORMED
+from fumehood.testing.gallery.packed import PACKED
 from fumehood.testing.gallery.providers import BAIT, PROVIDERS
 from fumehood.testing.gallery.redirects import REBINDING, REDIRECTS
 from fumehood.testing.gallery.reflections import REFLECTIONS
@@ -383,6 +384,7 @@ GALLERY: Final[tuple[Attack, ...]] = (
     *COMPILING,
     *CACHING,
     *MALFORMED,
+    *PACKED,
     *SUPPLY,
 )
 

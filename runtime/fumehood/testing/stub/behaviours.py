@@ -253,6 +253,12 @@ def header_flood(scene: Scene) -> Reply:
     return Reply(200, (JSON_TYPE, *many), dump(_chat("after the flood")))
 
 
+def interim_flood(scene: Scene) -> Reply:
+    """N (a milliard) interim replies before the one that was asked for."""
+    text = dump(_chat("after the flood"))
+    return Reply(200, (JSON_TYPE,), text, interim=scene.number or 10**9)
+
+
 def odd_header(_scene: Scene) -> Reply:
     """A reply header whose value is not ASCII."""
     return Reply(200, (JSON_TYPE, ("x-odd", "caf\u00e9")), dump(_chat("the odd header")))
@@ -299,6 +305,7 @@ BEHAVIOURS: Final[dict[str, Behaviour]] = {
     "zstd": zstd,
     "unknown-coding": unknown_coding,
     "header-flood": header_flood,
+    "interim-flood": interim_flood,
     "odd-header": odd_header,
     "reflect": reflect,
     "unsafe-text": unsafe_text,

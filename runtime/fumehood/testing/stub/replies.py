@@ -55,7 +55,8 @@ class Reply:
     A body of `bytes` is sent with its length (or with the lie in `length`); an iterable is sent
     chunked, one chunk an item. `close` ends the connection afterwards, `abort` resets it without
     an answer. `stale` keeps the connection open and drops it, without an answer, when the next
-    request arrives on it: what a server's idle timeout does to an unlucky client.
+    request arrives on it: what a server's idle timeout does to an unlucky client. `interim` is how
+    many interim replies (`100 Continue`) go before it.
     """
 
     status: int = 200
@@ -65,6 +66,7 @@ class Reply:
     close: bool = False
     abort: bool = False
     stale: bool = False
+    interim: int = 0
 
 
 Answer = Callable[[StubRequest], Reply]

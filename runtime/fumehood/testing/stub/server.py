@@ -203,6 +203,9 @@ class StubServer:
             self._live.discard(connection)
 
 
+_INTERIM_BATCH: Final = 1000
+
+
 class _Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
     allow_reuse_address = True
     daemon_threads = True
@@ -265,6 +268,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if reply.abort:
             self._abort()
             return
+        for sent in range(0, reply.interim, _INTERIM_BATCH):
+            count = min(_INTERIM_BATCH, reply.interim - sent)
+            self.wfile.write(b"HTTP/1.1 100 \r\n\r\n" * count)
         self._send(reply)
         self._stale = reply.stale
 
