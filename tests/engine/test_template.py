@@ -56,13 +56,14 @@ def test_a_template_that_is_forgotten_is_freed(monkeypatch: pytest.MonkeyPatch) 
 
         monkeypatch.setattr(native, name, call)
 
+    engine = template("(module)").engine
     gc.collect()
     counted("linker_new", "linkers", 1)
     counted("linker_delete", "linkers", -1)
     counted("linker_instantiate_pre", "links", 1)
     counted("instance_pre_delete", "links", -1)
     for kernel_memory in (Limits().kernel_memory, 3 << 20):
-        room.kernel_pre(kernel.pages(kernel_memory))  # lives as long as the process
+        room.kernel_pre(kernel.pages(kernel_memory), engine)  # lives as long as the process
         before = dict(alive)
         made = template('(module (memory (export "memory") 1) (func (export "run")))')
         limits = Limits(kernel_memory=kernel_memory)

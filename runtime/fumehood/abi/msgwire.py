@@ -99,8 +99,8 @@ def encode(value: Any) -> bytes:
 def _check(value: Any, what: str) -> None:
     """Refuse what JSON has not, level by level."""
     level, depth = [value], 0
-    while True:
-        if depth == MAX_DEPTH and any(type(item) in _CONTAINERS for item in level):
+    while level:
+        if depth == MAX_DEPTH and not _CONTAINERS.isdisjoint(map(type, level)):
             raise ProtocolError(f"{what} is nested deeper than {MAX_DEPTH}")
         inner: list[Any] = []
         for item in level:
@@ -108,17 +108,19 @@ def _check(value: Any, what: str) -> None:
             if kind is dict:
                 if not _TEXT.issuperset(map(type, item)):
                     raise ProtocolError(f"{what} has a key that is not text")
-                inner += item.values()
+                if not _SCALARS.issuperset(map(type, item.values())):
+                    inner += item.values()
             elif kind is list:
-                if not _FLOATS.issuperset(map(type, item)) or not math.isfinite(sum(item)):
+                if _FLOATS.issuperset(map(type, item)):
+                    if not math.isfinite(sum(item)):
+                        inner += item
+                elif not _SCALARS.issuperset(map(type, item)):
                     inner += item
             elif kind is float:
                 if item - item != 0.0:  # true for NaN and both infinities only
                     raise ProtocolError(f"{what} holds a number that is not finite")
             elif kind not in _SCALARS:
                 raise ProtocolError(f"{what} holds an extension type")
-        if not inner:
-            return
         level, depth = inner, depth + 1
 
 

@@ -61,6 +61,9 @@ _USAGE_NAMES: Final = {
     "cache_read": ("cache_read_input_tokens",),
     "cache_write": ("cache_creation_input_tokens",),
 }
+_USAGE_FIELDS: Final = {
+    spelling: name for name, others in _USAGE_NAMES.items() for spelling in (name, *others)
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,12 +100,14 @@ def decode_usage(value: Any, what: str = "usage") -> Usage | None:
         return None
     obj = as_object(value, what)
     counts: dict[str, int] = {}
-    for name, aliases in _USAGE_NAMES.items():
-        found = [key for key in (name, *aliases) if key in obj]
-        if len(found) > 1:
+    for key, count in obj.items():
+        name = _USAGE_FIELDS.get(key)
+        if name is None:
+            continue
+        if name in counts:
+            found = [other for other in (name, *_USAGE_NAMES[name]) if other in obj]
             raise ProtocolError(f"{what} has both '{found[0]}' and '{found[1]}'")
-        if found:
-            counts[name] = as_int(obj[found[0]], f"{what}.{found[0]}", 0, U32_MAX)
+        counts[name] = as_int(count, f"{what}.{key}", 0, U32_MAX)
     return Usage(**counts)
 
 
