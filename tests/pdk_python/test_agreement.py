@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 
 from fumehood import PluginError
 from fumehood.abi import calls, http, outputs, replies
+from fumehood.abi.blocks import Image, Text
 from fumehood.abi.http import HTTPResponse
+from fumehood.abi.messages import Message
 from fumehood.abi.wire import JSON, MSGPACK, Wire
 from fumehood.plugin import CompiledPlugin, Plugin
 from fumehood.testing import strategies
@@ -122,3 +124,26 @@ def test_lines_of_a_stream(sides: Sides, lines: list[bytes]) -> None:
         )
     for ask, number in zip(sides, parsers, strict=True):
         ask("chat_stream_parser_close", b"%d" % number)
+
+
+@pytest.mark.parametrize(("size", "share"), [(0, 0.9), (65_536, 0.15)], ids=["short", "image"])
+def test_messagepack_is_less_work_for_the_guest(
+    built: Callable[[str], Path], size: int, share: float
+) -> None:
+    blocks: list[Any] = [Text("How tall is the Matterhorn?")]
+    if size:
+        blocks.append(Image(bytes(size), "image/png"))
+    reply = HTTPResponse(200, (), b'{"choices": [{"message": {"content": "4478 m"}}]}')
+    fuel = {}
+    for wire in (JSON, MSGPACK):
+        with Plugin(built("openai")) as guest:
+            for _ in range(2):  # the first call seeds randomness
+                asked = calls.chat_input(CONFIG, [Message("User", tuple(blocks))], None, wire=wire)
+                guest.call("chat_request", asked)
+                used = guest.last_receipt.fuel if guest.last_receipt else None
+                guest.call("parse_chat_response", calls.resp_input(CONFIG, reply, wire))
+                assert used is not None
+                assert guest.last_receipt is not None
+                fuel[wire.name] = used + (guest.last_receipt.fuel or 0)
+    print(f"instructions of the guest for {size} bytes of image: {fuel}")
+    assert fuel["msgpack"] < share * fuel["json"]
