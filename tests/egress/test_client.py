@@ -729,3 +729,17 @@ def test_times_beyond_what_the_system_can_wait(client: Client, seconds: float) -
             assert client.send(request, grant, Meter(limits)).body == b"hello"
             with client.stream(request, grant, Meter(limits)) as stream:
                 assert stream.read() == b"hello"
+
+
+def test_what_comes_after_a_reply_is_no_answer_to_the_next_request(client: Client) -> None:
+    """Connections are shared by all plugins with one grant."""
+
+    def more(peer: Peer) -> None:
+        while peer.request() is not None:
+            head = b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\n"
+            peer.send(head + b"mine" + head + b"evil")
+
+    with serving(more) as server:
+        for number in (1, 2, 3):
+            assert get(client, server).body == b"mine"
+            assert server.connections == number

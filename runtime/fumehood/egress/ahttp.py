@@ -16,12 +16,10 @@ import httpcore
 from anyio.lowlevel import checkpoint
 
 from fumehood.egress.awire import Stream, Waits
-from fumehood.egress.exchange import RawHeaders
+from fumehood.egress.exchange import HEAD_BYTES, RawHeaders
 from fumehood.egress.transport import KEEP_TIME, Proxy
 from fumehood.egress.wire import HEAD_READ
 
-HEAD_BYTES: Final = 100 * 1024
-"""Of one reply's head, as httpcore has it."""
 _READ: Final = 64 * 1024
 _EVENTS: Final = 64
 """Events between two looks at the event loop."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from types import TracebackType
 from typing import Self
 
@@ -27,7 +27,7 @@ from fumehood.egress.failures import boundary, translate
 from fumehood.egress.policy import Grant, Headers, Target
 from fumehood.egress.resolver import Resolver, SystemResolver
 from fumehood.egress.secrets import NO_SECRETS, Secrets
-from fumehood.egress.transport import Network, Pools
+from fumehood.egress.transport import Lease, Network, Pools
 from fumehood.egress.wire import Operation, current
 from fumehood.errors import (
     ClosedError,
@@ -170,8 +170,9 @@ class _Exchange:
         self._began = time.monotonic()
         self._response: httpcore.Response | None = None
         self._chunks: Iterator[bytes] = iter(())
-        pool = pools.acquire(grant, url.scheme)
-        self._release: Callable[[], None] | None = lambda: pools.release(grant, url.scheme)
+        self._pools = pools
+        lease = pools.acquire(grant, url.scheme)
+        self._lease: Lease | None = lease
         try:
             request = httpcore.Request(
                 sent.method,
@@ -187,7 +188,7 @@ class _Exchange:
             while self._response is None:
                 try:
                     with _entered(self._operation):
-                        self._response = pool.handle_request(request)
+                        self._response = lease.pool.handle_request(request)
                 except TransportError as lost:
                     # A server may close a kept-alive connection at any time. Where it did so
                     # without a byte of reply the request goes out once more, as curl does it;
@@ -227,15 +228,15 @@ class _Exchange:
 
     def close(self) -> None:
         """Give the connection back, or close it where the reply was not read to its end."""
-        release, self._release = self._release, None
-        if release is None:
+        lease, self._lease = self._lease, None
+        if lease is None:
             return
         try:
             if self._response is not None:
                 with _entered(self._operation):
                     self._response.close()
         finally:
-            release()
+            self._pools.release(lease)
             self.meter.exchanges.append(
                 Exchange(
                     self._method,

@@ -16,8 +16,11 @@ from fumehood.egress.secrets import Secrets
 from fumehood.egress.url import DEFAULT_PORTS, URL, URLError, join
 from fumehood.errors import EgressDenied, TransportError
 
+HEAD_BYTES: Final = 100 * 1024
+"""Of one reply's head over HTTP/1.1."""
+
 REPLY_HEADERS: Final = 256
-"""Header lines of one reply; their bytes are capped by h11 at 100 KiB."""
+"""Header lines of one reply."""
 
 LINE_CAP: Final = 8 * 1024 * 1024
 """Bytes of one line of a stream."""

@@ -26,6 +26,7 @@ import certifi
 import httpcore
 
 from fumehood.egress.policy import Grant, decide_address
+from fumehood.egress.pool import Pool
 from fumehood.egress.resolver import Resolver
 from fumehood.egress.url import URL, IPAddress, parse_url
 from fumehood.egress.wire import Operation, SocketStream, connect, current
@@ -222,7 +223,9 @@ _quiet: Final = _Quiet()
 
 
 @dataclass(slots=True)
-class _Entry:
+class Lease:
+    """A pool with the number of those who use it."""
+
     pool: httpcore.ConnectionPool
     users: int = 0
 
@@ -236,14 +239,14 @@ class Pools:
         self._ca_file = network.ca_file
         self._http2 = network.http2
         self._lock = threading.Lock()
-        self._entries: OrderedDict[tuple[Grant, str], _Entry] = OrderedDict()
+        self._entries: OrderedDict[tuple[Grant, str], Lease] = OrderedDict()
         self._closed = False
         self._streams: weakref.WeakSet[SocketStream] = weakref.WeakSet()
         _living.add(self)
         for name in ("connection", "http11", "proxy"):
             logging.getLogger(f"httpcore.{name}").addFilter(_quiet)
 
-    def acquire(self, grant: Grant, scheme: str) -> httpcore.ConnectionPool:
+    def acquire(self, grant: Grant, scheme: str) -> Lease:
         """The pool for `grant`; give it back with `release`. Raises ClosedError."""
         key = (grant, scheme)
         with self._lock:
@@ -251,20 +254,19 @@ class Pools:
                 raise ClosedError("the client is closed")
             entry = self._entries.get(key)
             if entry is None:
-                entry = self._entries[key] = _Entry(self._make(grant, scheme))
-            self._entries.move_to_end(key)
+                entry = self._entries[key] = Lease(self._make(grant, scheme))
+            elif len(self._entries) > 1:
+                self._entries.move_to_end(key)
             entry.users += 1
-            idle = [k for k, e in self._entries.items() if not e.users]
             if len(self._entries) > POOLS:
+                idle = [k for k, e in self._entries.items() if not e.users]
                 self._drop(idle[: len(self._entries) - POOLS])
-            return entry.pool
+            return entry
 
-    def release(self, grant: Grant, scheme: str) -> None:
+    def release(self, lease: Lease) -> None:
         """The other half of `acquire`."""
         with self._lock:
-            entry = self._entries.get((grant, scheme))
-            if entry is not None and entry.users:
-                entry.users -= 1
+            lease.users -= 1
 
     def close(self) -> None:
         """Close every connection. Idempotent."""
@@ -288,29 +290,15 @@ class Pools:
 
     def _make(self, grant: Grant, scheme: str) -> httpcore.ConnectionPool:
         backend = Backend(grant, self._resolver, self._proxy, self._streams.add)
-        if scheme == "https" and self._http2:
-            from fumehood.egress.http2pool import Pool
-
-            return Pool(
-                ssl_context=tls_context(self._ca_file, http2=True),
-                max_keepalive_connections=KEPT_ALIVE,
-                keepalive_expiry=KEEP_TIME,
-                network_backend=backend,
-                proxy=self._tunnel(),
-            )
-        context = tls_context(self._ca_file) if scheme == "https" else None
-        # No limit on open connections: waiting for one could not be cancelled, and callers are
-        # bounded by their own threads.
-        return httpcore.ConnectionPool(
-            proxy=self._tunnel(),
-            ssl_context=context,
-            max_connections=None,
+        return Pool(
+            ssl_context=tls_context(self._ca_file, self._http2) if scheme == "https" else None,
             max_keepalive_connections=KEPT_ALIVE,
             keepalive_expiry=KEEP_TIME,
             network_backend=backend,
+            proxy=self._via(),
         )
 
-    def _tunnel(self) -> httpcore.Proxy | None:
+    def _via(self) -> httpcore.Proxy | None:
         """The proxy, for httpcore."""
         if self._proxy is None:
             return None
