@@ -6,6 +6,7 @@ covers CGNAT (threats.md), so the ranges are written out here. Pure.
 
 from __future__ import annotations
 
+import functools
 from ipaddress import (
     IPv4Address,
     IPv4Network,
@@ -98,6 +99,7 @@ def embedded(address: IPAddress) -> list[IPv4Address]:
     return found
 
 
+@functools.lru_cache(maxsize=256)
 def range_of(address: IPAddress) -> str | None:
     """The name of the non-public range that `address` lies in, or None for a public one.
 

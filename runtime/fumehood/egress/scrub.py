@@ -135,6 +135,7 @@ class Scrubber:
         self._needles = [
             _Needle(text, needles[text]) for text in sorted(needles, key=len, reverse=True)
         ]
+        self._plain = tuple(needle.text for needle in self._needles)
         used = {b for needle in self._needles for b in needle.text}
         letters = set(b"%\\u0123456789abcdefABCDEF")
         escapes = b"".join(rb"|\\" + re.escape(b"%c" % b) for b in b'/"\\' if b in used)
@@ -167,7 +168,16 @@ class Scrubber:
     def _spans(self, data: bytes) -> list[tuple[int, int, bytes]]:
         if not self._needles:
             return []
-        encoded = self._encoded.search(data) is not None
+        # Most data holds nothing of all this, which takes a few fast searches to see; the
+        # expression looks at every byte.
+        encoded = b"%" in data or b"\\" in data
+        if not encoded:
+            for text in self._plain:
+                if text in data:
+                    break
+            else:
+                return []
+        encoded = encoded and self._encoded.search(data) is not None
         found = [span for needle in self._needles for span in needle.spans(data, encoded)]
         if len(found) < 2:
             return found

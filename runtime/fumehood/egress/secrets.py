@@ -186,7 +186,12 @@ class Secrets:
             entry = url.origin if url.scheme == "http" else url.authority
             listed = ", ".join(f'"{text}"' for text in [*(b.text for b in slot.hosts), entry])
             _deny(slot, target, "for a host it is not bound to", slot.line(f"hosts = [{listed}]"))
-        return Target(target.method, dataclasses.replace(target.url, query=query), tuple(headers))
+        url = (
+            target.url
+            if query == target.url.query
+            else dataclasses.replace(target.url, query=query)
+        )
+        return Target(target.method, url, tuple(headers))
 
     def _header(self, slot: Slot, target: Target, name: str, value: str) -> str | None:
         """The value with the secret in it, or None where no token stands in it."""
