@@ -46,16 +46,17 @@ def main() -> None:
     import atheris  # an optional package, and a heavy one
 
     with atheris.instrument_imports(include=["fumehood.abi"]):
-        from fuzz.codecs import compare
-        from tests.abi.test_hostile import feed, valid_documents
+        from fuzz.codecs import compare, compare_packed
+        from tests.abi.test_hostile import feed, packed_documents, valid_documents
 
     folder = Path(sys.argv[1])
-    for number, data in enumerate(_seeds(valid_documents())):
+    for number, data in enumerate(_seeds(valid_documents() | packed_documents())):
         (folder / str(number)).write_bytes(data)
 
     def one(data: bytes) -> None:
         feed(data)
         compare(data)
+        compare_packed(data)
 
     atheris.Setup(sys.argv, one)
     atheris.Fuzz()

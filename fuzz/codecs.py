@@ -1,4 +1,5 @@
-"""The pure codecs of `abi/`: any bytes decode or raise ProtocolError; `json` is the oracle."""
+"""The pure codecs of `abi/`: any bytes decode or raise ProtocolError; `json` and `msgpack` are
+the oracles."""
 
 from __future__ import annotations
 
@@ -6,13 +7,14 @@ import json
 import math
 from typing import Any, Final
 
+import msgpack
 from hypothesis import strategies as st
 
-from fumehood.abi import jsonwire
+from fumehood.abi import jsonwire, msgwire
 from fumehood.errors import ProtocolError
 from fumehood.testing import strategies
 from fuzz.target import Target
-from tests.abi.test_hostile import feed, valid_documents
+from tests.abi.test_hostile import feed, packed_documents, valid_documents
 
 _DEPTH: Final = 128
 _INTEGERS: Final = range(-(1 << 63), 1 << 64)
@@ -23,6 +25,24 @@ def check(case: dict[str, Any]) -> None:
     data = bytes.fromhex(case["data"])
     feed(data)
     compare(data)
+    compare_packed(data)
+
+
+def compare_packed(data: bytes) -> None:
+    """The same with `msgpack`."""
+    try:
+        ours: Any = msgwire.decode(data, "it")
+        taken = True
+    except ProtocolError:
+        taken = False
+    try:
+        theirs = msgpack.unpackb(data)
+        fine = _allowed(theirs, 0)
+    except (ValueError, RecursionError, msgpack.UnpackException):
+        fine = False
+    assert taken == fine, f"we {'take' if taken else 'refuse'} what msgpack does not agree about"
+    if taken:
+        assert _same(ours, theirs), f"{ours!r} is not {theirs!r}"
 
 
 def compare(data: bytes) -> None:
@@ -50,7 +70,7 @@ def _allowed(value: Any, depth: int) -> bool:
     if isinstance(value, str):
         value.encode()  # a lone surrogate is a ValueError
         return True
-    if isinstance(value, bool) or value is None:
+    if isinstance(value, bool | bytes) or value is None:
         return True
     if isinstance(value, int):
         return value in _INTEGERS
@@ -59,7 +79,10 @@ def _allowed(value: Any, depth: int) -> bool:
     if depth >= _DEPTH:
         return False
     if isinstance(value, dict):
-        return all(_allowed(k, 0) and _allowed(v, depth + 1) for k, v in value.items())
+        texts = all(isinstance(key, str) and _allowed(key, 0) for key in value)
+        return texts and all(_allowed(item, depth + 1) for item in value.values())
+    if not isinstance(value, list):  # an extension type
+        return False
     return all(_allowed(item, depth + 1) for item in value)
 
 
@@ -79,6 +102,9 @@ def cases() -> st.SearchStrategy[dict[str, Any]]:
     data = st.one_of(
         strategies.hostile_documents(),
         valid_documents(),
+        strategies.hostile_packed(),
+        packed_documents(),
+        strategies.mutated(packed_documents()),
         strategies.mutated(valid_documents()),
         strategies.mutated(strategies.json_values().map(lambda v: json.dumps(v).encode())),
         st.binary(max_size=200),

@@ -18,10 +18,19 @@ from fumehood.errors import ConfigError
 from fumehood.plugin.compiled import CompiledPlugin
 from fumehood.provider import Provider, bundled
 from fumehood.testing import strategies
-from fuzz.puppet import EXPORTS, FINE, OPERATIONS, Network, open_provider, puppet
+from fuzz.puppet import (
+    EXPORTS,
+    FINE,
+    FINE_PACKED,
+    OPERATIONS,
+    PACKED,
+    Network,
+    open_provider,
+    puppet,
+)
 from fuzz.samples import SAMPLES
 from fuzz.target import Target, outcome, signature
-from tests.abi.test_hostile import valid_documents
+from tests.abi.test_hostile import packed_documents, valid_documents
 
 PLUGINS: Final = sorted(SAMPLES)
 
@@ -97,14 +106,28 @@ def _outputs() -> st.SearchStrategy[bytes]:
 
 
 @functools.cache
+def _packed_outputs() -> st.SearchStrategy[bytes]:
+    fine = st.sampled_from(sorted(FINE_PACKED.values()))
+    return st.one_of(
+        fine,
+        strategies.mutated(fine),
+        strategies.hostile_packed(),
+        packed_documents(),
+        strategies.mutated(packed_documents()),
+        _outputs(),
+    )
+
+
+@functools.cache
 def _failures() -> st.SearchStrategy[bytes]:
     kinds = strategies.payloads().map(payloads.encode_payload)
     return st.one_of(kinds, strategies.mutated(kinds), strategies.hostile_documents())
 
 
 @functools.cache
-def _answers() -> st.SearchStrategy[dict[str, Any]]:
-    out = _outputs().map(lambda data: {"out": data.hex()})
+def _answers(packed: bool) -> st.SearchStrategy[dict[str, Any]]:
+    outputs = _packed_outputs() if packed else _outputs()
+    out = outputs.map(lambda data: {"out": data.hex()})
     failed = st.builds(
         lambda data, rc: {"fail": data.hex(), "rc": rc}, _failures(), st.integers(-3, 9)
     )
@@ -123,7 +146,7 @@ def guests(draw: st.DrawFn) -> dict[str, Any]:
     """Answers of one to three exports; the others answer well."""
     generation = draw(st.sampled_from(sorted(EXPORTS)))
     names = draw(st.lists(st.sampled_from(EXPORTS[generation]), min_size=1, max_size=3))
-    answers: dict[str, Any] = {name: draw(_answers()) for name in names}
+    answers: dict[str, Any] = {name: draw(_answers(generation == PACKED)) for name in names}
     if generation == "B" and draw(st.booleans()):
         answers.setdefault("chat_stream", {})["chunks"] = draw(_chunks())
     operation = draw(st.sampled_from(sorted(OPERATIONS)))

@@ -7,11 +7,13 @@ compiling.
 from __future__ import annotations
 
 import functools
+import json
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any, Final
 
 from fumehood.abi.http import HTTPRequest, HTTPResponse
+from fumehood.abi.wire import MSGPACK, MSGPACK_EXPORT
 from fumehood.engine import HostCall, HostImport
 from fumehood.errors import Error
 from fumehood.limits import Limits
@@ -32,7 +34,8 @@ SPLIT: Final = (
 DIRECT: Final = (
     "init_logging", "supports_streaming", "chat", "chat_stream", "embed", "complete", "list_models",
 )  # fmt: skip
-EXPORTS: Final = {"C": (*COMMON, *SPLIT), "B": (*COMMON, *DIRECT)}
+PACKED: Final = "C, MessagePack"
+EXPORTS: Final = {"C": (*COMMON, *SPLIT), PACKED: (*COMMON, *SPLIT), "B": (*COMMON, *DIRECT)}
 
 Answer = dict[str, Any]
 """`{"out": hex}`, `{"fail": hex, "rc": n}`, and for `chat_stream` also `{"chunks": [hex, …]}`."""
@@ -58,9 +61,18 @@ FINE: Final[dict[str, bytes]] = {
     "speech": b'{"audio_base64":"AA=="}',
 }  # fmt: skip
 """What each export answers where a case says nothing."""
+_ALWAYS_AS_IT_IS: Final = {
+    "name", "base_url", "api_key_name", "config_schema", "chat_stream_parser_finish",
+    "chat_stream_parser_close", "classify_chat_error",
+}  # fmt: skip
+FINE_PACKED: Final = {
+    name: said if name in _ALWAYS_AS_IT_IS or not said else MSGPACK.encode(json.loads(said))
+    for name, said in FINE.items()
+}
+"""The same from a guest that is asked in MessagePack."""
 
 
-def _wat(names: Sequence[str]) -> str:
+def _wat(names: Sequence[str], more: str) -> str:
     exports = "\n".join(
         f'(func (export "{name}") (result i32) (call $run (i32.const {number})))'
         for number, name in enumerate(names)
@@ -86,6 +98,7 @@ def _wat(names: Sequence[str]) -> str:
         (if (i64.ne (local.get $block) (i64.const 0))
           (then (call $error_set (local.get $block))))
         (call $code (local.get $which)))
+      {more}
       {exports})"""
 
 
@@ -94,10 +107,13 @@ class Puppet:
 
     def __init__(self, generation: str) -> None:
         self.names = EXPORTS[generation]
+        packed = generation == PACKED
+        self._fine = FINE_PACKED if packed else FINE
+        mark = f'(global (export "{MSGPACK_EXPORT}") i32 (i32.const 0))' if packed else ""
         self.answers: dict[str, Answer] = {}
         self._told = 0
         self.compiled = CompiledPlugin.load(
-            _wat(self.names).encode(),
+            _wat(self.names, mark).encode(),
             name="puppet",
             functions=[
                 HostImport("fuzz", "answer", "i", "I", self._answer),
@@ -117,7 +133,7 @@ class Puppet:
 
     def _answer(self, call: HostCall, which: int) -> int:
         said = self._of(which).get("out")
-        return call.write(FINE[self.names[which]] if said is None else bytes.fromhex(said))
+        return call.write(self._fine[self.names[which]] if said is None else bytes.fromhex(said))
 
     def _failure(self, call: HostCall, which: int) -> int:
         return call.write(bytes.fromhex(self._of(which).get("fail", "")))

@@ -1,7 +1,7 @@
-"""Every message through Rust and back.
+"""Every message through Rust and back, in both wires.
 
 What Python encodes, the PDK's types decode and encode again, and Python decodes to an equal value;
-`json` must be able to read what they wrote.
+`json` and `msgpack` must be able to read what they wrote.
 """
 
 from __future__ import annotations
@@ -14,17 +14,18 @@ from collections.abc import Callable
 from dataclasses import fields, is_dataclass, replace
 from typing import Any, Final
 
+import msgpack
 from hypothesis import strategies as st
 
 from fumehood import Limits, Plugin
-from fumehood.abi import calls, http, jsonwire, outputs, replies, speech
+from fumehood.abi import calls, http, outputs, replies, speech
 from fumehood.abi.tools import decode_call, encode_call
+from fumehood.abi.wire import JSON, MSGPACK, Wire
 from fumehood.testing import strategies
 from fuzz import tools
 from fuzz.target import Target
-from tests.abi.test_roundtrips import TRIPS
-
-Trip = tuple[st.SearchStrategy[Any], Callable[[Any], bytes], Callable[[bytes], Any]]
+from tests.abi.test_roundtrips import Trip
+from tests.abi.test_roundtrips import trips as all_trips
 
 
 def _single(value: float | None) -> float | None:
@@ -32,12 +33,14 @@ def _single(value: float | None) -> float | None:
     return None if value is None else struct.unpack("<f", struct.pack("<f", value))[0]
 
 
-def _without_cfg(encode: Callable[..., bytes], key: str | None) -> Callable[[Any], bytes]:
+def _without_cfg(
+    wire: Wire, encode: Callable[..., bytes], key: str | None
+) -> Callable[[Any], bytes]:
     """The request alone, taken out of the input that holds it."""
 
     def inner(request: Any) -> bytes:
-        document = jsonwire.decode(encode({}, request), "it")
-        return jsonwire.encode(document[key] if key else _less_cfg(document))
+        document = wire.decode(encode({}, request, wire=wire), "it")
+        return wire.encode(document[key] if key else _less_cfg(document))
 
     return inner
 
@@ -46,11 +49,11 @@ def _less_cfg(document: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in document.items() if name != "cfg"}
 
 
-def _with_cfg(decode: Callable[[bytes], Any], key: str | None) -> Callable[[bytes], Any]:
+def _with_cfg(wire: Wire, decode: Callable[..., Any], key: str | None) -> Callable[[bytes], Any]:
     def inner(data: bytes) -> Any:
-        request = jsonwire.decode(data, "it")
+        request = wire.decode(data, "it")
         document = {"cfg": {}, key: request} if key else {"cfg": {}, **request}
-        return decode(jsonwire.encode(document))[1]
+        return decode(wire.encode(document), wire=wire)[1]
 
     return inner
 
@@ -79,52 +82,68 @@ def _reply(value: http.HTTPResponse) -> Any:
     return (value.status, value.headers, value.body, value.version)
 
 
-def _reply_back(data: bytes) -> Any:
-    request = http.decode_request(data)
+def _reply_back(data: bytes, wire: Wire) -> Any:
+    request = http.decode_request(data, wire=wire)
     return (int(request.uri[1:]), request.headers, request.body, request.version)
 
 
-MORE: Final[dict[str, Trip]] = {
-    "call": (
-        strategies.tool_calls(),
-        lambda call: jsonwire.encode(encode_call(call)),
-        lambda data: decode_call(jsonwire.decode(data, "it"), "it"),
-    ),
-    "usage": (
-        strategies.usages(),
-        lambda usage: jsonwire.encode(replies.encode_usage(usage)),
-        lambda data: replies.decode_usage(jsonwire.decode(data, "it")),
-    ),
-    "models": (
-        st.none() | st.lists(strategies.texts(), max_size=4),
-        outputs.encode_models,
-        outputs.decode_static_models,
-    ),
-    "text": (strategies.texts(), outputs.encode_text, outputs.decode_text),
-    "completion": (
-        strategies.completions(),
-        _without_cfg(calls.complete_input, "req"),
-        _with_cfg(calls.decode_complete_input, "req"),
-    ),
-    "transcription": (
-        strategies.transcribe_requests(),
-        _without_cfg(speech.transcribe_input, None),
-        _with_cfg(speech.decode_transcribe_input, None),
-    ),
-    "speech": (
-        strategies.speech_requests(),
-        _without_cfg(speech.speech_input, None),
-        _with_cfg(speech.decode_speech_input, None),
-    ),
-    "response": (strategies.http_responses(), http.encode_response, _reply_back),
+def _more(wire: Wire) -> dict[str, Trip]:
+    return {
+        "call": (
+            strategies.tool_calls(),
+            lambda call: wire.encode(encode_call(call)),
+            lambda data: decode_call(wire.decode(data, "it"), "it"),
+        ),
+        "usage": (
+            strategies.usages(),
+            lambda usage: wire.encode(replies.encode_usage(usage)),
+            lambda data: replies.decode_usage(wire.decode(data, "it")),
+        ),
+        "text": (
+            strategies.texts(),
+            functools.partial(outputs.encode_text, wire=wire),
+            functools.partial(outputs.decode_text, wire=wire),
+        ),
+        "completion": (
+            strategies.completions(),
+            _without_cfg(wire, calls.complete_input, "req"),
+            _with_cfg(wire, calls.decode_complete_input, "req"),
+        ),
+        "transcription": (
+            strategies.transcribe_requests(),
+            _without_cfg(wire, speech.transcribe_input, None),
+            _with_cfg(wire, speech.decode_transcribe_input, None),
+        ),
+        "speech": (
+            strategies.speech_requests(),
+            _without_cfg(wire, speech.speech_input, None),
+            _with_cfg(wire, speech.decode_speech_input, None),
+        ),
+        "response": (
+            strategies.http_responses(),
+            functools.partial(http.encode_response, wire=wire),
+            functools.partial(_reply_back, wire=wire),
+        ),
+    }
+
+
+_NAMES: Final = (
+    "json", "messages", "tools", "call", "reply", "usage", "chunk", "chunks", "vectors", "models",
+    "text", "completion", "transcription", "speech", "sound", "response",
+)  # fmt: skip
+
+
+def _kinds(wire: Wire) -> dict[str, Trip]:
+    table = {**all_trips(wire), **_more(wire)}
+    return {name: table[name] for name in _NAMES if name in table}
+
+
+WIRES: Final[dict[str, tuple[Wire, Callable[[bytes], Any]]]] = {
+    JSON.name: (JSON, json.loads),
+    MSGPACK.name: (MSGPACK, msgpack.unpackb),
 }
-KINDS: Final[dict[str, Trip]] = {
-    name: MORE.get(name) or TRIPS[name]
-    for name in (
-        "json", "messages", "tools", "call", "reply", "usage", "chunk", "chunks", "vectors",
-        "models", "text", "completion", "transcription", "speech", "sound", "response",
-    )
-}  # fmt: skip
+"""The wires, each with an independent reader."""
+KINDS: Final = {name: _kinds(wire) for name, (wire, _) in WIRES.items()}
 NARROW: Final[dict[str, Callable[[Any], Any]]] = {
     "completion": _float32("temperature"),
     "speech": _float32("speed"),
@@ -141,13 +160,15 @@ def _guest() -> Plugin:
 def check(case: dict[str, str]) -> None:
     """The document comes back with the same meaning."""
     kind = case["kind"]
+    name = case.get("wire", JSON.name)
+    wire, independent = WIRES[name]
     data = bytes.fromhex(case["data"])
-    _, _, decode = KINDS[kind]
-    again = _guest().call("trip", kind.encode() + b"\n" + data)
-    json.loads(again)
+    _, _, decode = KINDS[name][kind]
+    again = _guest().call("trip", f"{name} {kind}\n".encode() + data)
+    independent(again)
     narrow = NARROW.get(kind, lambda value: value)
     if kind == "response":
-        sent, back = _reply(http.decode_response(data)), decode(again)
+        sent, back = _reply(http.decode_response(data, wire=wire)), decode(again)
     else:
         sent, back = narrow(decode(data)), narrow(decode(again))
     assert _same(back, sent), f"{kind}: {back!r} came back for {sent!r}"
@@ -155,10 +176,11 @@ def check(case: dict[str, str]) -> None:
 
 @st.composite
 def cases(draw: st.DrawFn) -> dict[str, str]:
-    """A kind and a document of it."""
-    kind = draw(st.sampled_from(sorted(KINDS)))
-    values, encode, _ = KINDS[kind]
-    return {"kind": kind, "data": encode(draw(values)).hex()}
+    """A wire, a kind and a document of it."""
+    wire = draw(st.sampled_from(sorted(WIRES)))
+    kind = draw(st.sampled_from(sorted(KINDS[wire])))
+    values, encode, _ = KINDS[wire][kind]
+    return {"wire": wire, "kind": kind, "data": encode(draw(values)).hex()}
 
 
 TARGET: Final = Target("trips", cases, check, tools.missing_trips, weight=2)

@@ -1,10 +1,10 @@
-//! One export, `trip`: its input is the name of a type, a line feed and a document of that type; its output is
-//! the document as the PDK's types write it. What the types refuse is an error with serde's words.
+//! One export, `trip`: its input is `json` or `msgpack`, a space, the name of a type, a line feed and a document of
+//! that type; its output is the document as the PDK's types write it. What the types refuse is an error with serde's words.
 
 use fumehood_pdk::chat::ChatChunk;
 use fumehood_pdk::http::Request;
 use fumehood_pdk::speech::{SttRequest, TtsRequest, TtsResponse};
-use fumehood_pdk::wire::{encode_request, WireResponse};
+use fumehood_pdk::wire::{Wire, WireResponse};
 use fumehood_pdk::{ChatMessage, ChatReply, CompletionRequest, CompletionResponse, Tool, ToolCall, Usage};
 use serde::de::DeserializeOwned;
 use serde::Serialize;
@@ -55,39 +55,44 @@ pub extern "C" fn trip() -> i32 {
 fn answer(input: &[u8]) -> Result<Vec<u8>, String> {
     let end = input.iter().position(|byte| *byte == b'\n').ok_or("no type")?;
     let document = &input[end + 1..];
-    match &input[..end] {
-        b"json" => again::<Value>(document),
-        b"messages" => again::<Vec<ChatMessage>>(document),
-        b"tools" => again::<Option<Vec<Tool>>>(document),
-        b"call" => again::<ToolCall>(document),
-        b"reply" => again::<ChatReply>(document),
-        b"usage" => again::<Usage>(document),
-        b"chunk" => again::<ChatChunk>(document),
-        b"chunks" => again::<Vec<ChatChunk>>(document),
-        b"vectors" => again::<Vec<Vec<f32>>>(document),
-        b"models" => again::<Option<Vec<String>>>(document),
-        b"text" => again::<CompletionResponse>(document),
-        b"completion" => again::<CompletionRequest>(document),
-        b"transcription" => again::<SttRequest>(document),
-        b"speech" => again::<TtsRequest>(document),
-        b"sound" => again::<TtsResponse>(document),
-        b"response" => reply(document),
+    let (wire, kind) = match &input[..end] {
+        [b'j', b's', b'o', b'n', b' ', kind @ ..] => (Wire::Json, kind),
+        [b'm', b's', b'g', b'p', b'a', b'c', b'k', b' ', kind @ ..] => (Wire::MessagePack, kind),
+        _ => return Err("no wire".into()),
+    };
+    match kind {
+        b"json" => again::<Value>(wire, document),
+        b"messages" => again::<Vec<ChatMessage>>(wire, document),
+        b"tools" => again::<Option<Vec<Tool>>>(wire, document),
+        b"call" => again::<ToolCall>(wire, document),
+        b"reply" => again::<ChatReply>(wire, document),
+        b"usage" => again::<Usage>(wire, document),
+        b"chunk" => again::<ChatChunk>(wire, document),
+        b"chunks" => again::<Vec<ChatChunk>>(wire, document),
+        b"vectors" => again::<Vec<Vec<f32>>>(wire, document),
+        b"models" => again::<Option<Vec<String>>>(wire, document),
+        b"text" => again::<CompletionResponse>(wire, document),
+        b"completion" => again::<CompletionRequest>(wire, document),
+        b"transcription" => again::<SttRequest>(wire, document),
+        b"speech" => again::<TtsRequest>(wire, document),
+        b"sound" => again::<TtsResponse>(wire, document),
+        b"response" => reply(wire, document),
         other => Err(format!("no type is called {}", String::from_utf8_lossy(other))),
     }
 }
 
-fn again<T: DeserializeOwned + Serialize>(document: &[u8]) -> Result<Vec<u8>, String> {
-    let value: T = serde_json::from_slice(document).map_err(|error| error.to_string())?;
-    serde_json::to_vec(&value).map_err(|error| error.to_string())
+fn again<T: DeserializeOwned + Serialize>(wire: Wire, document: &[u8]) -> Result<Vec<u8>, String> {
+    let value: T = wire.read(document)?;
+    wire.write(&value).map_err(|error| error.to_string())
 }
 
 /// Replies are only read and requests only written: the reply comes back as a request whose path is its status.
-fn reply(document: &[u8]) -> Result<Vec<u8>, String> {
-    let WireResponse(response) = serde_json::from_slice(document).map_err(|error| error.to_string())?;
+fn reply(wire: Wire, document: &[u8]) -> Result<Vec<u8>, String> {
+    let WireResponse(response) = wire.read(document)?;
     let (head, body) = response.into_parts();
     let mut request = Request::new(body);
     *request.uri_mut() = format!("/{}", head.status.as_u16()).parse().map_err(|_| "no path")?;
     *request.version_mut() = head.version;
     *request.headers_mut() = head.headers;
-    encode_request(&request).map_err(|error| error.to_string())
+    wire.write_request(&request).map_err(|error| error.to_string())
 }
