@@ -81,3 +81,9 @@ def test_a_large_body_is_scrubbed_between_looks_at_the_clock() -> None:
     with pytest.raises(Timeout):
         scrubbed(secrets, body, Meter(Limits(deadline=0.05)).remaining)
     assert scrubbed(NO_SECRETS, body, lambda: 1 / 0) is body
+
+
+def test_a_length_beside_chunks_goes_no_further() -> None:
+    raw = [(b"Content-Length", b"5"), (b"Transfer-Encoding", b"chunked"), (b"x", b"y")]
+    assert reply_headers(raw, NO_SECRETS, rewritten=False) == (("x", "y"),)
+    assert reply_headers(raw[:1], NO_SECRETS, rewritten=False) == (("content-length", "5"),)

@@ -88,14 +88,17 @@ def reply_headers(headers: RawHeaders, secrets: Secrets, *, rewritten: bool) -> 
     """A reply's headers as a guest may see them: lower-case, visible ASCII, scrubbed.
 
     Without hop-by-hop headers, and without `content-encoding` and `content-length` where the
-    body is `rewritten` (decoded, or scrubbed to another length).
+    body is `rewritten` (decoded, or scrubbed to another length); a length beside chunks is a lie.
     """
     out: list[tuple[str, str]] = []
+    chunked = any(name.lower() == b"transfer-encoding" for name, _ in headers)
     for raw, value in headers:
         name = raw.lower()
         if name in _HOP or not _VISIBLE.fullmatch(value):
             continue
         if rewritten and name in (b"content-encoding", b"content-length"):
+            continue
+        if chunked and name == b"content-length":
             continue
         clean = secrets.scrub(value).decode("ascii")
         out.append((name.decode("ascii"), clean))
