@@ -129,10 +129,13 @@ class Meter:
         """Count one call of a host function; raises `TooMuch` beyond `host_calls`."""
         self.host_calls += 1
         if self.host_calls > self.limits.host_calls:
-            raise TooMuch(
-                f"more than {self.limits.host_calls} host calls in one operation",
-                limit="host_calls",
-            )
+            raise self.too_many_host_calls()
+
+    def too_many_host_calls(self) -> TooMuch:
+        """The error for them."""
+        return TooMuch(
+            f"more than {self.limits.host_calls} host calls in one operation", limit="host_calls"
+        )
 
     def http_request(self) -> None:
         """Count one HTTP request before it is sent; raises `TooMuch` beyond `http_requests`."""

@@ -231,7 +231,8 @@ def test_extism_plugin_cancel() -> None:
 
     thread = threading.Thread(target=call)
     thread.start()
-    while not plugin.plugin._calls:  # the call is under way once its account is open
+    instance = plugin.plugin._instance
+    while instance.ready is None or not instance.ready.inside:  # the call is under way
         time.sleep(0.005)
     started = time.monotonic()
     assert handle.cancel() is True

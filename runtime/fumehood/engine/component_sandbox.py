@@ -24,7 +24,7 @@ from fumehood.engine.component import INTERFACE, CompiledComponent, WitFunction
 from fumehood.engine.component_machine import component_machine
 from fumehood.engine.hostcall import BYTES_PER_FUEL, CALL_FUEL
 from fumehood.engine.sandbox import GoneError
-from fumehood.engine.ticker import entered
+from fumehood.engine.ticker import owner_of
 from fumehood.errors import (
     ClosedError,
     Error,
@@ -356,7 +356,7 @@ def _on_host_call(
 ) -> int:
     """Every host function of every component. Nothing may leave it but an error pointer: ctypes
     would print an exception and let the guest go on."""
-    sandbox = entered.get(context)
+    sandbox = owner_of(context)
     try:
         if not isinstance(sandbox, ComponentSandbox):
             raise KeyError(context)  # a store that is not ours: cannot happen

@@ -11,12 +11,12 @@ import os
 import threading
 
 from fumehood.engine.account import Entered
-from fumehood.engine.ticker import entered
+from fumehood.engine.ticker import owners
 
 
 def _child() -> None:
     here = threading.get_ident()
-    for sandbox in list(entered.values()):
+    for sandbox in owners():
         if sandbox.lock.locked() and sandbox.inside != here:
             _give_up(sandbox)
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from fumehood.abi.memory import check_range
 from fumehood.engine import failure as failures
 from fumehood.engine import interrupt, kernel, native
-from fumehood.engine.hostcall import CALL_FUEL, HostCall, decode_arguments, encode_results
+from fumehood.engine.hostcall import HostCall
 from fumehood.engine.making import Made
 from fumehood.engine.ticker import entered
 from fumehood.errors import ClosedError, Error, ProtocolError, TooMuch
@@ -35,6 +35,7 @@ _ident: Final = threading.get_ident
 _run: Final = native.call
 _set_fuel: Final = native.set_fuel
 _get_fuel: Final = native.get_fuel
+_caller_context: Final = native.caller_context
 _read_result: Final = kernel.RESULT.unpack_from
 _RESULT_AT: Final = kernel.RESULT_AT
 _FIRST: Final = kernel.FIRST
@@ -160,7 +161,10 @@ class Sandbox(Made):
             meter.guest_time_left = self.guest_until - now
             _get_fuel(self.context, self._fuel_ref)
             left = fuel.value
-            if left:
+            if self.owed:
+                left -= self.owed
+                self.owed = 0
+            if left > 0:
                 meter.fuel_left = left - 1
             else:
                 meter.fuel_left = 0
@@ -251,25 +255,40 @@ class Sandbox(Made):
     def host_function(self, index: int, caller: int, words: Any) -> None:
         """One call of a host function by the guest; its failure is raised."""
         item = self._table[index]
-        self.meter.host_call()
+        meter = self.meter
+        meter.host_calls = count = meter.host_calls + 1
+        if count > meter.limits.host_calls:
+            raise meter.too_many_host_calls()
         call = self.host_call
         call.caller = caller
-        call.charge(CALL_FUEL + item.charge)
-        arguments = decode_arguments(item.params, words)
         interrupts = self.interrupts
-        started = _now() if item.timed else 0.0
-        interrupts.in_host = True
         try:
-            result = item.function(call, *arguments)
-        finally:
-            interrupts.in_host = False
-            call.caller = 0
+            owed = self.owed + item.fuel
+            if owed <= self._credit:
+                self.owed = owed
+            else:
+                call.charge(item.fuel)
+            arguments = item.decode(words)
             if item.timed:
-                self.not_guest_time(_now() - started)
-        encode_results(item.results, result, words)
-        reason = self.stop_reason()
-        if reason is not None:
-            raise failures.stopped(self, reason)
+                started = _now()
+                interrupts.in_host = True
+                try:
+                    result = item.function(call, *arguments)
+                finally:
+                    interrupts.in_host = False
+                    self.not_guest_time(_now() - started)
+            else:
+                interrupts.in_host = True
+                try:
+                    result = item.function(call, *arguments)
+                finally:
+                    interrupts.in_host = False
+        finally:
+            call.caller = 0
+        item.encode(result, words)
+        # a deadline that passed meanwhile is seen at the guest's next step: the ticker went on
+        if meter.cancelled or interrupts.pending is not None:
+            raise failures.stopped(self, self.stop_reason() or "cancelled")
 
 
 def _on_host_call(env: int | None, caller: int, words: Any, count: int) -> int:
@@ -277,7 +296,7 @@ def _on_host_call(env: int | None, caller: int, words: Any, count: int) -> int:
     print an exception and hand the guest a zero."""
     sandbox: Any = None
     try:
-        sandbox = entered[native.caller_context(caller)]
+        sandbox = entered[_caller_context(caller)]()
         sandbox.host_function(env or 0, caller, words)
     except BaseException as raised:  # noqa: BLE001 - stored, and raised by the sandbox's caller
         if isinstance(raised, ExitRequest):

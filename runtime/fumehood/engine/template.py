@@ -23,7 +23,7 @@ import wasmtime
 from fumehood import forks
 from fumehood.engine import kernel, native
 from fumehood.engine.declared import ImportInfo
-from fumehood.engine.hostcall import HostImport
+from fumehood.engine.hostcall import HostImport, Prepared
 from fumehood.engine.machine import Machine, machine
 from fumehood.engine.module import CompiledModule
 from fumehood.engine.pooling import TABLE_ELEMENTS, PoolFullError
@@ -101,6 +101,7 @@ class Template:
         self._imports = imports
         self._overflow: Template | None = None
         self._table: list[HostImport] = []
+        self._prepared: list[Prepared] = []
         self._wanted: dict[tuple[str, str], int] = {}
         self._overrides: list[int] = []
         self._resolve({(i.namespace, i.name): i for i in imports})
@@ -169,6 +170,7 @@ class Template:
             if need.module == kernel.NAMESPACE and need.name in kernel.GUEST_FUNCTIONS:
                 self._overrides.append(len(self._table))
             self._table.append(host)
+            self._prepared.append(Prepared(host))
 
     # -- linkers --------------------------------------------------------------------------
 
@@ -249,9 +251,9 @@ class Template:
             self._define(linker, index)
 
     @property
-    def table(self) -> list[HostImport]:
+    def table(self) -> list[Prepared]:
         """The host functions that the modules import, by index."""
-        return self._table
+        return self._prepared
 
     # -- use ------------------------------------------------------------------------------
 

@@ -20,16 +20,29 @@ _LINGER: Final = 50
 """Idle ticks before the thread goes to sleep, so that calls in a row never wake it."""
 
 
-entered: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
+entered: dict[int, weakref.ref[Any]] = {}
 """Store context address to its `account.Entered`: how static callbacks find theirs. Neither this
-nor a closure per store keeps one alive that nobody uses any more."""
+nor a closure per store keeps one alive that nobody uses any more. Owners put themselves in, and
+take themselves out before their store is deleted: a plain dictionary, since every host call looks
+here (a WeakValueDictionary takes 0.15 µs longer)."""
+
+
+def owners() -> list[Any]:
+    """Those who live."""
+    # copied in one step of the interpreter: other threads make and drop stores
+    found = [reference() for reference in list(entered.values())]
+    return [owner for owner in found if owner is not None]
+
+
+def owner_of(context: int) -> Any:
+    """Whose store this is, None where he is gone."""
+    reference = entered.get(context)
+    return None if reference is None else reference()
 
 
 def busy() -> bool:
     """Whether any thread is inside a guest."""
-    # copied in one step of the interpreter: other threads make and drop stores
-    owners = [reference() for reference in entered.valuerefs()]
-    return any(owner is not None and owner.inside for owner in owners)
+    return any(owner.inside for owner in owners())
 
 
 class Ticker:
