@@ -12,7 +12,7 @@ PYTEST := $(PY) -m pytest -n 2 --dist loadgroup --durations 10 --durations-min 5
 # the lowest release of wasmtime that pyproject.toml declares
 LOWEST := $(shell sed -n 's/^ *"wasmtime>=\([0-9]*\),.*/\1/p' pyproject.toml)
 
-.PHONY: help demo demo-llm test lint coverage mutants test-rust test-python guests test-long test-llm test-lowest bench instructions fuzz fuzz-long clean
+.PHONY: help demo demo-llm test lint coverage mutants test-rust test-python guests test-long test-llm test-lowest test-pooled bench instructions fuzz fuzz-long clean
 .DELETE_ON_ERROR:
 
 help:
@@ -25,6 +25,7 @@ help:
 	@echo "make test-long    the tests with their long counts (tests/counts.py)"
 	@echo "make test-llm     the tests against a real llama.cpp server"
 	@echo "make test-lowest  the host's tests on wasmtime $(LOWEST), the lowest release supported"
+	@echo "make test-pooled  the host's tests with instances from a pool of memory"
 	@echo "make bench        every figure beside its peer, about 10 minutes; bench/RESULTS.md"
 	@echo "make instructions instruction counts against the recorded ones (part of make test)"
 	@echo "make fuzz         any bytes from guests, networks and files, 10 minutes; make fuzz-long: 3 hours"
@@ -109,6 +110,9 @@ test-llm: $(VENV)/.llm
 
 test-lowest: guests .venv-lowest/.dev
 	.venv-lowest/bin/python -m pytest -n 2 --dist loadgroup tests/engine tests/plugin tests/provider
+
+test-pooled: guests
+	FUMEHOOD_POOLED_INSTANCES=16 $(PYTEST) tests/engine tests/plugin tests/imports tests/attacks
 
 # the peer `openai` is optional: where it cannot be installed its rows say so
 $(VENV)/.bench: $(VENV)/.dev

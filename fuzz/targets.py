@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from fuzz import codecs, documents, imports, life, modules, providers, trips, wire
+from fuzz import codecs, crowd, documents, imports, life, modules, providers, trips, wire
 from fuzz.target import Target
 
 TARGETS: Final[dict[str, Target]] = {
@@ -18,5 +18,6 @@ TARGETS: Final[dict[str, Target]] = {
         *modules.TARGETS,
         imports.TARGET,
         life.TARGET,
+        crowd.TARGET,
     )
 }

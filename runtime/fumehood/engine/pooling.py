@@ -32,10 +32,12 @@ MOST: Final = 4096
 
 _MEMORIES: Final = 3
 """Of one instance: the guest's, and the kernel's two."""
-_TABLES: Final = 4
-"""Of one module; toolchains emit one."""
-TABLE_ELEMENTS: Final = 1 << 20
-"""What the table of a slot holds; `limits.table_elements` beyond it are for the ordinary engine."""
+_TABLES: Final = 1
+"""Of one module, as toolchains emit them; more are for the ordinary engine."""
+TABLE_ELEMENTS: Final = 100_000
+"""What the table of a slot holds, the default of `limits.table_elements`; a higher limit is for the
+ordinary engine. Unlike memories, tables are writable in full from the start: a resource limit on a
+process's data counts these 800 KB a slot."""
 _MEMORY: Final = 1 << 32
 """Bytes that a memory can have: what a slot reserves anyway. `limits.memory` is the limit."""
 _GUARD: Final = 64 << 20
@@ -83,6 +85,8 @@ def _configuration(slots: int) -> wasmtime.Config:
         ("total_memories", _MEMORIES * slots),
         ("total_tables", _TABLES * slots),
         ("total_core_instances", 2 * slots),  # a kernel beside its guest is one more
+        ("total_stacks", 0),  # of asynchronous calls, which there are none of: 2 MiB each
+        ("total_gc_heaps", 0),
         ("max_memories_per_module", _MEMORIES),
         ("max_tables_per_module", _TABLES),
         ("max_memory_size", _MEMORY),

@@ -34,8 +34,11 @@ MAX_NODES: Final = 10_000
 """Values of a schema: what a single keyword can look at."""
 MAX_STEPS: Final = 200_000
 """Keywords evaluated for one config."""
-MAX_TIME: Final = 1.0
-"""Seconds of processor time for one config; what is meant well takes milliseconds."""
+MAX_CHECK_TIME: Final = 1.0
+"""Seconds of processor time to see whether a schema is one, when a plugin is opened."""
+MAX_TIME: Final = 0.25
+"""Seconds of processor time for one config, which a call may bring, on an event loop's thread;
+what is meant well takes a millisecond."""
 MAX_PROBLEMS: Final = 100
 """Problems listed; a config with more has other troubles."""
 
@@ -99,7 +102,7 @@ class Schema:
         if _depth(config) > MAX_DEPTH:
             return [("", f"nested deeper than {MAX_DEPTH}")]
         validator = self._validator(self.document, registry=referencing.Registry())
-        _budget.begin()
+        _budget.begin(MAX_TIME)
         found: dict[Problem, None] = {}
         try:
             for error in validator.iter_errors(config):
@@ -217,9 +220,9 @@ class _Budget(threading.local):
     until = 0.0
     unchecked: frozenset[str] = frozenset()
 
-    def begin(self) -> None:
+    def begin(self, seconds: float) -> None:
         self.steps = MAX_STEPS
-        self.until = time.thread_time() + MAX_TIME
+        self.until = time.thread_time() + seconds
         self.unchecked = frozenset()
 
     def charge(self, steps: int) -> None:
@@ -279,7 +282,7 @@ def _nothing(validator: Any, value: Any, instance: Any, schema: Any) -> _Errors:
 
 def _invalid(base: Any, document: Json) -> jsonschema.ValidationError | None:
     """What is wrong with a schema by its own metaschema: `check_schema`, within the budget."""
-    _budget.begin()
+    _budget.begin(MAX_CHECK_TIME)
     found = _bounded(base)(base.META_SCHEMA).iter_errors(document)
     best: jsonschema.ValidationError | None = jsonschema.exceptions.best_match(
         itertools.islice(found, MAX_PROBLEMS)
