@@ -15,7 +15,7 @@ from fumehood.abi.bytearrays import decode_bytes
 from fumehood.abi.messages import decode_messages
 from fumehood.abi.messages_gen_a import decode_messages_gen_a
 from fumehood.abi.tools import ToolCall, decode_tools
-from fumehood.abi.wire import MSGPACK, Wire
+from fumehood.abi.wire import MSGPACK
 from fumehood.errors import Error, ProtocolError
 from fumehood.testing import strategies
 from tests.counts import HYPOTHESIS_EXAMPLES
@@ -115,20 +115,23 @@ def valid_documents() -> st.SearchStrategy[bytes]:
 def packed_documents() -> st.SearchStrategy[bytes]:
     """The same in MessagePack, of what travels in it."""
     cfg: dict[str, Any] = {"model": "m"}
-    pack: dict[str, Wire] = {"wire": MSGPACK}
     return st.one_of(
-        strategies.http_requests().map(lambda value: http.encode_request(value, **pack)),
-        strategies.http_responses().map(lambda value: http.encode_response(value, **pack)),
-        strategies.conversations().map(lambda value: calls.chat_input(cfg, value, **pack)),
-        strategies.chat_replies().map(lambda value: replies.encode_chat_response(value, **pack)),
-        st.lists(strategies.stream_chunks(), max_size=3).map(
-            lambda value: replies.encode_chunks(value, **pack)
+        strategies.http_requests().map(lambda value: http.encode_request(value, wire=MSGPACK)),
+        strategies.http_responses().map(lambda value: http.encode_response(value, wire=MSGPACK)),
+        strategies.conversations().map(lambda value: calls.chat_input(cfg, value, wire=MSGPACK)),
+        strategies.chat_replies().map(
+            lambda value: replies.encode_chat_response(value, wire=MSGPACK)
         ),
-        strategies.vectors().map(lambda value: outputs.encode_vectors(value, **pack)),
-        strategies.completions().map(lambda value: calls.complete_input(cfg, value, **pack)),
-        strategies.speech_requests().map(lambda value: speech.speech_input(cfg, value, **pack)),
-        strategies.speech_replies().map(lambda value: speech.encode_speech(value, **pack)),
-        st.binary(max_size=20).map(lambda line: calls.parser_parse_input(1, line, **pack)),
+        st.lists(strategies.stream_chunks(), max_size=3).map(
+            lambda value: replies.encode_chunks(value, wire=MSGPACK)
+        ),
+        strategies.vectors().map(lambda value: outputs.encode_vectors(value, wire=MSGPACK)),
+        strategies.completions().map(lambda value: calls.complete_input(cfg, value, wire=MSGPACK)),
+        strategies.speech_requests().map(
+            lambda value: speech.speech_input(cfg, value, wire=MSGPACK)
+        ),
+        strategies.speech_replies().map(lambda value: speech.encode_speech(value, wire=MSGPACK)),
+        st.binary(max_size=20).map(lambda line: calls.parser_parse_input(1, line, wire=MSGPACK)),
     )
 
 

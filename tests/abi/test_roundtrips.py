@@ -78,7 +78,7 @@ def trips(wire: Wire) -> dict[str, Trip]:
         ),
         "line": (
             st.tuples(st.integers(0, (1 << 64) - 1), st.binary(max_size=40)),
-            lambda pair: calls.parser_parse_input(*pair, wire=wire),
+            lambda pair: calls.parser_parse_input(pair[0], pair[1], wire=wire),
             partial(calls.decode_parser_parse_input, wire=wire),
         ),
         "texts": (

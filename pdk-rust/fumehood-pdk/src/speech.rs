@@ -34,7 +34,7 @@ pub struct SttResponse {
 }
 
 /// Whose voice to speak with.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum VoiceConfig {
     /// One of the vendor's.
@@ -45,10 +45,10 @@ pub enum VoiceConfig {
     /// One like this.
     Clone {
         /// A recording of it.
-        #[serde(rename = "reference_audio_base64", with = "base64_bytes")]
+        #[serde(rename = "reference_audio_base64", serialize_with = "base64_bytes::serialize")]
         reference_audio: Vec<u8>,
         /// What is said there.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[serde(skip_serializing_if = "Option::is_none")]
         reference_text: Option<String>,
     },
     /// One that is described.
@@ -56,6 +56,41 @@ pub enum VoiceConfig {
         /// The description.
         description: String,
     },
+}
+
+/// A voice as it is written. Flat, for serde's tagged enums would be ten times the code.
+#[derive(Deserialize)]
+struct Voice {
+    r#type: Kind,
+    name: Option<String>,
+    reference_audio_base64: Option<String>,
+    reference_text: Option<String>,
+    description: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Kind {
+    Preset,
+    Clone,
+    Design,
+}
+
+impl<'de> Deserialize<'de> for VoiceConfig {
+    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
+        let voice = Voice::deserialize(input)?;
+        let need =
+            |value: Option<String>, key: &'static str| value.ok_or_else(|| D::Error::missing_field(key));
+        Ok(match voice.r#type {
+            Kind::Preset => VoiceConfig::Preset { name: need(voice.name, "name")? },
+            Kind::Clone => {
+                let audio = need(voice.reference_audio_base64, "reference_audio_base64")?;
+                let reference_audio = STANDARD.decode(audio).map_err(D::Error::custom)?;
+                VoiceConfig::Clone { reference_audio, reference_text: voice.reference_text }
+            }
+            Kind::Design => VoiceConfig::Design { description: need(voice.description, "description")? },
+        })
+    }
 }
 
 /// A text to speak.
@@ -122,5 +157,15 @@ mod tests {
         check::<VoiceConfig>(r#"{"type":"design","description":"warm"}"#);
         check::<TtsResponse>(r#"{"audio_base64":"AA==","mime_type":"audio/mpeg"}"#);
         assert!(serde_json::from_str::<SttRequest>(r#"{"audio_base64":"AA"}"#).is_err());
+        for (text, part) in [
+            (r#"{"type":"preset"}"#, "missing field `name`"),
+            (r#"{"type":"clone"}"#, "missing field `reference_audio_base64`"),
+            (r#"{"type":"clone","reference_audio_base64":"AA"}"#, "padding"),
+            (r#"{"type":"design","name":"n"}"#, "missing field `description`"),
+            (r#"{"type":"other"}"#, "unknown variant"),
+        ] {
+            let error = serde_json::from_str::<VoiceConfig>(text).unwrap_err().to_string();
+            assert!(error.contains(part), "{text}: {error}");
+        }
     }
 }

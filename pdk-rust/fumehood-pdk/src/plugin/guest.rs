@@ -10,7 +10,7 @@ use crate::plugin::http::{HTTPLLMProvider, HTTPLLMProviderFactory};
 use crate::speech::{SttRequest, TtsRequest};
 use crate::status::require_success;
 use crate::wire::{Wire, WireResponse};
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::cell::RefCell;
@@ -43,18 +43,9 @@ struct ChatInput {
 }
 
 #[derive(Deserialize)]
-struct CfgInput {
-    cfg: Value,
-}
-
-#[derive(Deserialize)]
 struct RespInput {
-    cfg: Value,
-    resp: WireResponse,
-}
-
-#[derive(Deserialize)]
-struct BareRespInput {
+    // only the models' reply comes without
+    cfg: Option<Value>,
     resp: WireResponse,
 }
 
@@ -142,19 +133,19 @@ impl Guest {
 
     /// Export `list_models_static`; `null` when the models have to be asked for.
     pub fn list_models_static(&self, input: &[u8]) -> Outcome {
-        let CfgInput { cfg } = read("list_models_static", input)?;
+        let (cfg, IgnoredAny) = with_cfg("list_models_static", input)?;
         write(input, &self.factory.list_models_static(&cfg))
     }
 
     /// Export `list_models_request`.
     pub fn list_models_request(&self, input: &[u8]) -> Outcome {
-        let CfgInput { cfg } = read("list_models_request", input)?;
+        let (cfg, IgnoredAny) = with_cfg("list_models_request", input)?;
         write_request(input, &self.factory.list_models_request(&cfg)?)
     }
 
     /// Export `parse_list_models_response`.
     pub fn parse_list_models_response(&self, input: &[u8]) -> Outcome {
-        let BareRespInput { resp } = read("parse_list_models_response", input)?;
+        let RespInput { resp, .. } = read("parse_list_models_response", input)?;
         write(input, &parsed(resp.0, |resp| self.factory.parse_list_models(resp))?)
     }
 
@@ -172,7 +163,7 @@ impl Guest {
 
     /// Export `parse_chat_response`.
     pub fn parse_chat_response(&self, input: &[u8]) -> Outcome {
-        let RespInput { cfg, resp } = read("parse_chat_response", input)?;
+        let (cfg, resp) = reply("parse_chat_response", input)?;
         let provider = self.provider(&cfg)?;
         let response = parsed(resp.0, |resp| provider.parse_chat(resp))?;
         write(input, &ChatReply::from_response(&*response))
@@ -180,7 +171,7 @@ impl Guest {
 
     /// Export `classify_chat_error`: the error is the *output*.
     pub fn classify_chat_error(&self, input: &[u8]) -> Outcome {
-        let RespInput { cfg, resp } = read("classify_chat_error", input)?;
+        let (cfg, resp) = reply("classify_chat_error", input)?;
         Ok(self.provider(&cfg)?.classify_chat_error(resp.0).to_json())
     }
 
@@ -228,7 +219,7 @@ impl Guest {
 
     /// Export `parse_embed_response`.
     pub fn parse_embed_response(&self, input: &[u8]) -> Outcome {
-        let RespInput { cfg, resp } = read("parse_embed_response", input)?;
+        let (cfg, resp) = reply("parse_embed_response", input)?;
         let provider = self.provider(&cfg)?;
         let vectors = parsed(resp.0, |resp| provider.parse_embed(resp))?;
         if vectors.iter().flatten().any(|x| !x.is_finite()) {
@@ -246,7 +237,7 @@ impl Guest {
 
     /// Export `parse_complete_response`.
     pub fn parse_complete_response(&self, input: &[u8]) -> Outcome {
-        let RespInput { cfg, resp } = read("parse_complete_response", input)?;
+        let (cfg, resp) = reply("parse_complete_response", input)?;
         let provider = self.provider(&cfg)?;
         write(input, &parsed(resp.0, |resp| provider.parse_complete(resp))?)
     }
@@ -323,13 +314,23 @@ fn read<T: DeserializeOwned>(export: &str, input: &[u8]) -> Result<T, LLMError> 
     Wire::of(input).read(input).map_err(|error| LLMError::JsonError(format!("input of {export}: {error}")))
 }
 
+/// The input of what parses a reply.
+fn reply(export: &str, input: &[u8]) -> Result<(Value, WireResponse), LLMError> {
+    let RespInput { cfg, resp } = read(export, input)?;
+    Ok((cfg.ok_or_else(|| no_cfg(export))?, resp))
+}
+
+fn no_cfg(export: &str) -> LLMError {
+    LLMError::JsonError(format!("input of {export}: missing field `cfg`"))
+}
+
 /// Splits `{"cfg": …, <fields of the request>}`, by way of a value: for what is not called often, one reader for
 /// both wires keeps the module small.
 fn with_cfg<T: DeserializeOwned>(export: &str, input: &[u8]) -> Result<(Value, T), LLMError> {
     let mut fields: Map<String, Value> = read(export, input)?;
-    let bad = |error: &dyn std::fmt::Display| LLMError::JsonError(format!("input of {export}: {error}"));
-    let cfg = fields.remove("cfg").ok_or_else(|| bad(&"missing field `cfg`"))?;
-    Ok((cfg, T::deserialize(Value::Object(fields)).map_err(|error| bad(&error))?))
+    let cfg = fields.remove("cfg").ok_or_else(|| no_cfg(export))?;
+    let rest = T::deserialize(Value::Object(fields));
+    Ok((cfg, rest.map_err(|error| LLMError::JsonError(format!("input of {export}: {error}")))?))
 }
 
 /// The answer to an input, in its wire.
