@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from typing import Final
 
-from fuzz import codecs, crowd, documents, imports, life, modules, providers, trips, wire
+from fuzz import (
+    codecs,
+    components,
+    crowd,
+    documents,
+    imports,
+    life,
+    modules,
+    providers,
+    trips,
+    wire,
+)
 from fuzz.target import Target
 
 TARGETS: Final[dict[str, Target]] = {
@@ -16,6 +27,7 @@ TARGETS: Final[dict[str, Target]] = {
         wire.TARGET,
         *documents.TARGETS,
         *modules.TARGETS,
+        components.TARGET,
         imports.TARGET,
         life.TARGET,
         crowd.TARGET,
