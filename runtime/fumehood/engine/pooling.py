@@ -1,8 +1,8 @@
 """The pool: a second engine, whose instances take memories and tables from slots made beforehand.
 
-Opt-in. A fresh instance then costs about a third less, because nothing is mapped and unmapped for
-it; but a slot has had other owners, and that an instance finds none of their bytes in it is
-wasmtime's promise, which advisories have broken before. By default every instance has mappings of
+Opt-in. A fresh instance then costs less, because nothing is mapped and unmapped for it; but a slot
+has had other owners, and that an instance finds none of their bytes in it is wasmtime's promise,
+which an advisory has broken before. By default every instance has mappings of
 its own, which the kernel hands out as zeros.
 
 Lone modules use the pool. More instances than it has slots for, sets of modules, modules with many
