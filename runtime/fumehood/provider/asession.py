@@ -109,8 +109,8 @@ class AsyncSession:
         self._client = client
         self._workers = workers
         self._admit: Callable[[], Awaitable[None]] | None = admit
-        self._finish = finish
-        self._finished = False
+        self._finish = [finish]
+        """Taken out by who calls it: threads may come to the end at the same time."""
         self._stream: Stream | None = None
         self._pending: Effect | None = None
         self._scope: anyio.CancelScope | None = None
@@ -176,6 +176,10 @@ class AsyncSession:
         self.session.fail()
         await self.finish(None)
 
+    @property
+    def _finished(self) -> bool:
+        return not self._finish
+
     def cancel(self) -> None:
         """Stop the operation as soon as possible. On the event loop."""
         self.session.cancel()
@@ -183,21 +187,27 @@ class AsyncSession:
             self._scope.cancel()
 
     async def finish(self, error: Error | None) -> None:
-        """Close the reply, free the instance. Cannot be cancelled; idempotent."""
+        """Close the reply, free the instance. Cannot be cancelled; idempotent.
+
+        `asyncio.Task.cancel` knows no shields: where it comes again while this waits, nobody waits
+        any more, and what there is to do is done all the same.
+        """
         if self._finished:
             return
         self._close_stream()
-        with anyio.CancelScope(shield=True):
-            await self._workers.call(
-                self._host.name, functools.partial(self._end, error), self.session.meter
-            )
+        end = functools.partial(self._end, error)
+        try:
+            with anyio.CancelScope(shield=True):
+                await self._workers.call(self._host.name, end, self.session.meter)
+        except BaseException:
+            reaper.leave(end)
+            raise
 
     def abandon(self) -> None:
         """`finish` without an event loop, for what is collected unfinished: on a thread, soon."""
         self._close_stream()
         if not self._finished:
-            self._finished = True
-            reaper.leave(functools.partial(self._finish, None))
+            reaper.leave(functools.partial(self._end, None))
 
     # -- on the loop ----------------------------------------------------------------------
 
@@ -287,6 +297,8 @@ class AsyncSession:
         return turn
 
     def _end(self, error: Error | None) -> None:
-        if not self._finished:
-            self._finished = True
-            self._finish(error)
+        try:
+            finish = self._finish.pop()
+        except IndexError:
+            return
+        finish(error)

@@ -348,6 +348,8 @@ class Session:
         return services.failure
 
     def _make(self) -> Kept:
+        if self._closed:  # by another thread: nobody would free what is made now
+            raise ClosedError("the operation was closed", plugin=self._host.name)
         services = self._host.services()
         instance = self._host.compiled.instance(services, self._limits)
         self.meter.fresh = True
