@@ -197,13 +197,8 @@ class Receipt:
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON-ready copy."""
-        facts = {name: getattr(self, name) for name in _FACTS}
-        facts["http"] = [
-            {name: getattr(exchange, name) for name in _EXCHANGE} for exchange in self.http
-        ]
+        import msgspec  # not needed by who only asks for limits
+
+        # an audited call does it: `dataclasses.asdict` takes 14 µs
+        facts: dict[str, Any] = msgspec.to_builtins(self)
         return facts
-
-
-# every call has a receipt: `dataclasses.asdict` takes 14 µs for one, this 3
-_FACTS: Final = tuple(f.name for f in fields(Receipt))
-_EXCHANGE: Final = tuple(f.name for f in fields(Exchange))

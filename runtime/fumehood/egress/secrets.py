@@ -198,8 +198,10 @@ class Secrets:
         if slot.core in name or slot.core.lower() in name:
             _deny(slot, target, "in the name of a header", None)
         if slot.core not in value:
-            if any(core in value for core in self._cores[slot.name]):
-                _deny(slot, target, f"encoded in header {name}", _given(slot.name, slot.source))
+            for core in self._cores[slot.name]:
+                if core in value:
+                    given = _given(slot.name, slot.source)
+                    _deny(slot, target, f"encoded in header {name}", given)
             return None
         if name not in slot.headers:
             listed = ", ".join(f'"{header}"' for header in (*slot.headers, name))

@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from types import TracebackType
 from typing import Final
 
 RETRY: Final = 0.01
@@ -44,22 +43,35 @@ else:
         fcntl.flock(fd, fcntl.LOCK_UN)
 
 
-@contextmanager
-def locked(fd: int, patience: float) -> Iterator[None]:
+class locked:  # noqa: N801 - used like a function; each audited call takes it
     """Hold the lock of an open file. The descriptor should be this block's own: one that threads
     share, or that a forked child inherited, holds the lock for all of them.
 
     Raises TimeoutError where it is not to be had for `patience` seconds, OSError where the file
     system has no locks.
     """
-    until = time.monotonic() + patience
-    pause = RETRY / 64
-    while not _acquire(fd):
-        if time.monotonic() >= until:
-            raise TimeoutError("another process holds the lock")
-        time.sleep(pause)
-        pause = min(2 * pause, RETRY)
-    try:
-        yield
-    finally:
-        _release(fd)
+
+    __slots__ = ("_fd", "_patience")
+
+    def __init__(self, fd: int, patience: float) -> None:
+        self._fd = fd
+        self._patience = patience
+
+    def __enter__(self) -> None:
+        if _acquire(self._fd):
+            return
+        until = time.monotonic() + self._patience
+        pause = RETRY / 64
+        while not _acquire(self._fd):
+            if time.monotonic() >= until:
+                raise TimeoutError("another process holds the lock")
+            time.sleep(pause)
+            pause = min(2 * pause, RETRY)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        _release(self._fd)
