@@ -10,7 +10,8 @@ from fumehood.cli.text import escape, line
 
 STEERING = [chr(n) for n in range(32) if chr(n) not in "\t\n"]
 STEERING += [chr(n) for n in range(0x7F, 0xA0)]
-STEERING += list("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u061c\u2028\u2029\U000e0041")
+STEERING += list("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u061c\u2028\u2029")
+STEERING.append("\U000e0041")
 
 
 @pytest.mark.parametrize("character", STEERING, ids=lambda c: f"{ord(c):04x}")
