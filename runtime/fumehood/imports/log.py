@@ -37,7 +37,7 @@ _UNSAFE: Final = re.compile(
 
 
 def escape(text: str) -> str:
-    """`text` with control, bidirectional, zero-width and invisible characters as visible escapes."""
+    """`text` with control, bidirectional and invisible characters as visible escapes."""
     return _UNSAFE.sub(lambda m: m[0].encode("unicode_escape").decode("ascii"), text)
 
 
