@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator
 from types import TracebackType
 from typing import Any
 
@@ -24,6 +25,18 @@ class PortalStream:
 
     def read(self) -> bytes:
         return self._portal.call(self._stream.read)
+
+    def lines(self) -> Iterator[bytes]:
+        lines = self._stream.lines()
+
+        async def following() -> bytes | None:
+            return await anext(lines, None)
+
+        try:
+            while (line := self._portal.call(following)) is not None:
+                yield line
+        finally:
+            self._portal.call(lines.aclose)
 
     def close(self) -> None:
         self._portal.call(self._stream.close)

@@ -1,6 +1,6 @@
 """The asynchronous client does what the synchronous one does: the same tests, on both loops.
 
-Left out is what the asynchronous client has not: lines, forks and the other's internals.
+Left out is what the asynchronous client has not: the other's internals.
 """
 
 from __future__ import annotations
@@ -17,12 +17,6 @@ from tests.egress.portal import PortalClient
 LEFT_OUT = {
     "test_the_pieces_of_a_body_are_capped",  # in test_aclient.py
     "test_a_forked_child_opens_its_own_connections",
-    "test_chunks_come_as_they_are_sent",
-    "test_lines",
-    "test_lines_of_an_empty_body",
-    "test_a_line_is_capped",
-    "test_a_stream_without_newlines_ends",
-    "test_an_endless_stream_of_small_pieces_meets_the_deadline",
     "test_a_closed_or_dropped_stream_leaves_no_socket",  # in test_aclient.py
 }
 

@@ -95,7 +95,7 @@ def test_lines_of_an_empty_body(client: Client) -> None:
 
 
 def test_a_line_is_capped(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fumehood.egress.client.LINE_CAP", 10)
+    monkeypatch.setattr("fumehood.egress.exchange.LINE_CAP", 10)
     with serving(chunked(b"123456789\n", b"12345", b"6789\n", b"\n")) as server:
         with open_stream(client, server) as stream:
             assert list(stream.lines()) == [b"123456789\n", b"123456789\n", b"\n"]

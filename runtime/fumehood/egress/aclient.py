@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
@@ -23,6 +23,7 @@ from fumehood.egress.awire import Waits
 from fumehood.egress.decode import BoundedBody, BoundedStream
 from fumehood.egress.exchange import (
     CHUNK_CAP,
+    Lines,
     RawHeaders,
     decide_request,
     open_reply,
@@ -359,6 +360,20 @@ class AsyncResponseStream:
             raise
         self.close()
         return b""
+
+    async def lines(self) -> AsyncGenerator[bytes, None]:
+        """The body by lines. As `ResponseStream.lines`; close it where it is left early
+        (`contextlib.aclosing`)."""
+        lines = Lines(self._exchange.meter.limits.response_bytes)
+        try:
+            while chunk := await self.read():
+                for line in lines.feed(chunk):
+                    yield line
+        except TooMuch:
+            self.close()
+            raise
+        if rest := lines.rest():
+            yield rest
 
     async def _step(self) -> bytes:
         """Move on by one piece; may give nothing yet."""

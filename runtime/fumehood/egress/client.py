@@ -14,7 +14,7 @@ from fumehood.abi.http import HTTPRequest, HTTPResponse
 from fumehood.egress.decode import BoundedBody, BoundedStream
 from fumehood.egress.exchange import (
     CHUNK_CAP,
-    LINE_CAP,
+    Lines,
     RawHeaders,
     decide_request,
     open_reply,
@@ -333,25 +333,15 @@ class ResponseStream:
     def lines(self) -> Iterator[bytes]:
         """The body by lines, each with its `\\n` (and a `\\r` before it), blank ones included; the
         last may have none. Raises as `read`, and TooMuch for a line above 8 MiB."""
-        cap = min(LINE_CAP, self._exchange.meter.limits.response_bytes)
-        pending = bytearray()
-        while chunk := self.read():
-            start = 0
-            end = chunk.find(b"\n") + 1
-            while end and len(pending) + end - start <= cap:
-                line = bytes(pending) + chunk[start:end]
-                pending.clear()
-                start = end
-                yield line
-                end = chunk.find(b"\n", start) + 1
-            pending += chunk[start:]
-            if len(pending) > cap:
-                self.close()
-                raise TooMuch(
-                    f"a line of the reply has more than {cap} bytes", limit="response_bytes"
-                )
-        if pending:
-            yield bytes(pending)
+        lines = Lines(self._exchange.meter.limits.response_bytes)
+        try:
+            while chunk := self.read():
+                yield from lines.feed(chunk)
+        except TooMuch:
+            self.close()
+            raise
+        if rest := lines.rest():
+            yield rest
 
 
 class _entered:  # noqa: N801 - used like a function; as a generator it would cost 3 µs, four times

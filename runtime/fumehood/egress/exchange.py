@@ -6,7 +6,7 @@ The synchronous client stands on these functions; an asynchronous one can stand 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from fumehood.abi.http import HTTPRequest, HTTPResponse
@@ -14,7 +14,7 @@ from fumehood.egress.decode import ACCEPTED, coding_of, too_large
 from fumehood.egress.policy import Grant, Headers, Target, decide
 from fumehood.egress.secrets import Secrets
 from fumehood.egress.url import DEFAULT_PORTS, URL, URLError, join
-from fumehood.errors import EgressDenied, TransportError
+from fumehood.errors import EgressDenied, TooMuch, TransportError
 
 HEAD_BYTES: Final = 100 * 1024
 """Of one reply's head over HTTP/1.1."""
@@ -146,6 +146,34 @@ def redirect(
     if not _same_place(target.url, url):
         headers = ()
     return decide(grant, method, url, headers, len(body), limit=limit), body
+
+
+class Lines:
+    """A body as it comes, cut into lines."""
+
+    def __init__(self, response_bytes: int) -> None:
+        self._cap = min(LINE_CAP, response_bytes)
+        self._pending = bytearray()
+
+    def feed(self, chunk: bytes) -> Iterator[bytes]:
+        """The lines that `chunk` ends, each with its `\\n`. Raises TooMuch for a line above 8 MiB
+        (or the reply's own limit), after those before it."""
+        pending, cap = self._pending, self._cap
+        start = 0
+        end = chunk.find(b"\n") + 1
+        while end and len(pending) + end - start <= cap:
+            line = bytes(pending) + chunk[start:end]
+            pending.clear()
+            start = end
+            yield line
+            end = chunk.find(b"\n", start) + 1
+        pending += chunk[start:]
+        if len(pending) > cap:
+            raise TooMuch(f"a line of the reply has more than {cap} bytes", limit="response_bytes")
+
+    def rest(self) -> bytes:
+        """What comes after the last line's end."""
+        return bytes(self._pending)
 
 
 def decide_request(grant: Grant, request: HTTPRequest, limit: int) -> Target:
