@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fumehood.egress import url as urls
 from fumehood.egress.url import (
     URL_CAP,
     URLError,
@@ -242,3 +243,15 @@ def test_every_letter_may_stand_in_a_host() -> None:
     for letter in "ABCDEFGHIJKLMNOPQRSTUVWXYZ":
         url = parse_url(f"https://a{letter}b.example/{letter}")
         assert (url.host, url.path) == (f"a{letter.lower()}b.example", f"/{letter}")
+
+
+def test_what_is_remembered_holds_no_query_and_is_short() -> None:
+    urls._known.cache_clear()
+    for _ in range(3):
+        assert parse_url("https://h.example/v1/chat").path == "/v1/chat"
+        assert parse_url("https://h.example/v1?key=sk-secret").query == "key=sk-secret"
+        parse_url("https://h.example/" + "a" * 300)
+        with pytest.raises(URLError):
+            parse_url("https://user@h.example/")
+    assert urls._known.cache_info().currsize == 1
+    assert urls._known.cache_info().hits == 2
