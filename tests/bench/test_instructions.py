@@ -10,7 +10,7 @@ import pytest
 from bench import instructions
 from bench.counted import ROWS
 
-HERE = {"python": "3.11.7", "wasmtime": "50"}
+HERE = {"python": "3.11.7", "wasmtime": "50.0.1", "machine": "x86_64 avx2"}
 COUNTS = {"small call": 10_000, "echo 1 KiB": 20_000}
 
 
@@ -32,10 +32,20 @@ def test_five_percent_is_the_bound_in_both_directions(change: float, fine: bool)
 @pytest.mark.parametrize(("change", "fine"), [(1.2, True), (1.3, False)])
 def test_other_versions_are_named_and_have_a_wide_bound(change: float, fine: bool) -> None:
     counts = {name: round(count * change) for name, count in COUNTS.items()}
-    lines, well = instructions.compare(recorded(wasmtime="48"), counts, HERE)
+    lines, well = instructions.compare(recorded(python="3.11.9"), counts, HERE)
     assert well is fine
     assert "recorded elsewhere" in lines[0]
-    assert "wasmtime: 48 there, 50 here" in lines[1]
+    assert "python: 3.11.9 there, 3.11.7 here" in lines[1]
+
+
+@pytest.mark.parametrize("there", [{"wasmtime": "48"}, {"python": "3.12.1 (main)"},
+                                   {"machine": "aarch64"}])  # fmt: skip
+def test_releases_far_apart_are_shown_and_not_compared(there: dict[str, str]) -> None:
+    counts = {name: 3 * count for name, count in COUNTS.items()}
+    lines, well = instructions.compare(recorded(**there), counts, HERE)
+    assert well
+    assert "NOT COMPARED" in lines[0]
+    assert any("+200.0%" in line for line in lines)
 
 
 def test_a_row_that_is_new_or_gone_fails() -> None:
