@@ -6,8 +6,8 @@
 A count is that of one operation: the difference between 2N and N of them, under callgrind. It
 hardly depends on what else the machine does, so a change of 5 % fails. It does depend on the
 interpreter, on wasmtime and on the C library's choice for the processor. Where those are not the
-recorded ones that is said, and only a change of 25 % fails; where Python is another minor or wasmtime
-another major release, the counts are shown and nothing is compared.
+recorded ones that is said, and only a change of 25 % fails; where Python is another minor or
+wasmtime another major release, the counts are shown and nothing is compared.
 """
 
 from __future__ import annotations
