@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
 
 from fumehood import AsyncProvider, Limits, Pool, Provider
-from fumehood.engine.ticker import entered
+from fumehood.engine.ticker import owners
 from fumehood.errors import Cancelled, ClosedError, Error, TooMuch
 from fumehood.provider.opening import Spec
 from fumehood.provider.reaper import reaper
@@ -58,7 +58,7 @@ class Crowd:
     def __init__(self, backend: str) -> None:
         gc.collect()
         assert reaper.wait(PATIENCE)
-        self._before = set(entered)
+        self._before = {owner.context_address for owner in owners()}
         self._ends = contextlib.ExitStack()
         folder = self._ends.enter_context(tempfile.TemporaryDirectory(prefix="fuzz-crowd-"))
         self._file = Path(folder) / "plugin.wasm"
@@ -294,7 +294,7 @@ class Crowd:
         self.providers.clear()
         gc.collect()
         assert reaper.wait(PATIENCE)
-        left = [s for address, s in entered.items() if address not in self._before and not s.closed]
+        left = [s for s in owners() if s.context_address not in self._before and not s.closed]
         assert not left, f"{len(left)} instances are left"
         assert not [t for t in threading.enumerate() if t.name == "fumehood-stream"]
 

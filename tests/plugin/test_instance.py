@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import threading
+import time
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from fumehood.engine import HostImport, load_module
 from fumehood.engine.account import Entered
 from fumehood.engine.sandbox import GoneError
-from fumehood.errors import ClosedError, HostFunctionError, ReentryError
+from fumehood.errors import Cancelled, ClosedError, HostFunctionError, ReentryError
 from fumehood.imports import Services
 from fumehood.limits import Limits
 from fumehood.meter import Meter
@@ -104,6 +105,39 @@ def test_a_component_that_ended_while_others_waited_is_made_again(
                 sandbox.dead = True
             waiter.join(20)
     assert outputs == [b"two"]
+
+
+@pytest.mark.parametrize("end", ["close", "reset"])
+def test_a_call_that_close_waits_for_can_be_cancelled(end: str) -> None:
+    wat = b'(module (func (export "spin") (loop (br 0))) (func (export "fine")))'
+    limits = Limits(fuel=None, guest_time=60, deadline=60)
+    failures: list[BaseException] = []
+
+    def spin() -> None:
+        try:
+            plugin.call("spin")
+        except Cancelled as error:
+            failures.append(error)
+
+    with Plugin(wat, limits=limits) as plugin:
+        plugin.call("fine")
+        sandbox = plugin._instance._sandbox
+        assert sandbox is not None
+        caller = threading.Thread(target=spin)
+        caller.start()
+        while not sandbox.inside:
+            time.sleep(0.001)
+        ender = threading.Thread(target=getattr(plugin, end))
+        ender.start()
+        while plugin._instance._sandbox is sandbox:
+            time.sleep(0.001)
+        plugin.cancel()
+        ender.join(20)
+        caller.join(20)
+        assert not ender.is_alive()
+        assert len(failures) == 1
+        if end == "reset":
+            assert plugin.call("fine") == b""
 
 
 def test_code_is_not_reached_once_it_is_freed() -> None:

@@ -32,6 +32,9 @@ class Instance:
     false and further calls raise ClosedError.
     """
 
+    _ending: Sandbox | ComponentSandbox | None = None
+    """One that is closed, or waits for its call to end before it can be."""
+
     def __init__(
         self,
         template: Template | ComponentTemplate,
@@ -101,10 +104,12 @@ class Instance:
 
     def cancel(self) -> None:
         """Stop the call that is inside the guest, or the one that makes the sandbox."""
-        sandbox, meter = self._sandbox, self._making_meter
-        if sandbox is not None and sandbox.inside:
-            sandbox.meter.cancel()
-        elif meter is not None:
+        meter = self._making_meter
+        for sandbox in (self._sandbox, self._ending):
+            if sandbox is not None and sandbox.inside:
+                sandbox.meter.cancel()
+                return
+        if meter is not None:
             meter.cancel()
 
     def _make(self, meter: Meter) -> Sandbox | ComponentSandbox:
@@ -139,9 +144,15 @@ class Instance:
     def _discard(self, sandbox: Sandbox | ComponentSandbox) -> None:
         self._spent = True
         if self._sandbox is sandbox:
+            self._ending = sandbox  # before it is no longer the one: `cancel` finds it somewhere
             self._sandbox = self.ready = None
             self.services.close()  # the next sandbox does not know the streams of this one
         sandbox.close()
+        self._ended(sandbox)
+
+    def _ended(self, sandbox: Sandbox | ComponentSandbox) -> None:
+        if self._ending is sandbox:
+            self._ending = None
 
     def reset(self) -> None:
         """Discard the sandbox; with `renew` the next call makes a fresh one."""
@@ -153,9 +164,12 @@ class Instance:
         """Free the sandbox and the streams it left open. Idempotent."""
         self._closed = True
         self.services.close()
-        sandbox, self._sandbox, self.ready = self._sandbox, None, None
+        sandbox = self._sandbox
         if sandbox is not None:
+            self._ending = sandbox
+            self._sandbox = self.ready = None
             sandbox.close()
+            self._ended(sandbox)
 
     def __enter__(self) -> Instance:
         return self
