@@ -1,7 +1,8 @@
 """Every message through Rust and back, in both wires.
 
 What Python encodes, the PDK's types decode and encode again, and Python decodes to an equal value;
-`json` and `msgpack` must be able to read what they wrote.
+`json` and `msgpack` must be able to read what they wrote. Damaged documents come back as documents
+or as errors; the guest survives them.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Any, Final
 import msgpack
 from hypothesis import strategies as st
 
-from fumehood import Limits, Plugin
+from fumehood import Limits, Plugin, PluginError
 from fumehood.abi import calls, http, outputs, replies, speech
 from fumehood.abi.tools import decode_call, encode_call
 from fumehood.abi.wire import JSON, MSGPACK, Wire
@@ -144,6 +145,8 @@ WIRES: Final[dict[str, tuple[Wire, Callable[[bytes], Any]]]] = {
 }
 """The wires, each with an independent reader."""
 KINDS: Final = {name: _kinds(wire) for name, (wire, _) in WIRES.items()}
+_HOSTILE: Final = strategies.hostile_documents()
+_HOSTILE_PACKED: Final = strategies.hostile_packed()
 NARROW: Final[dict[str, Callable[[Any], Any]]] = {
     "completion": _float32("temperature"),
     "speech": _float32("speed"),
@@ -157,15 +160,22 @@ def _guest() -> Plugin:
     return Plugin(tools.trips().read_bytes(), limits=Limits(deadline=10), name="trips")
 
 
-def check(case: dict[str, str]) -> None:
-    """The document comes back with the same meaning."""
+def check(case: dict[str, Any]) -> None:
+    """The document comes back with the same meaning; a damaged one with any, or an error."""
     kind = case["kind"]
     name = case.get("wire", JSON.name)
     wire, independent = WIRES[name]
     data = bytes.fromhex(case["data"])
-    _, _, decode = KINDS[name][kind]
-    again = _guest().call("trip", f"{name} {kind}\n".encode() + data)
+    try:
+        again = _guest().call("trip", f"{name} {kind}\n".encode() + data)
+    except PluginError:
+        if case.get("damaged"):
+            return
+        raise
     independent(again)
+    if case.get("damaged"):
+        return
+    _, _, decode = KINDS[name][kind]
     narrow = NARROW.get(kind, lambda value: value)
     if kind == "response":
         sent, back = _reply(http.decode_response(data, wire=wire)), decode(again)
@@ -175,12 +185,18 @@ def check(case: dict[str, str]) -> None:
 
 
 @st.composite
-def cases(draw: st.DrawFn) -> dict[str, str]:
-    """A wire, a kind and a document of it."""
+def cases(draw: st.DrawFn) -> dict[str, Any]:
+    """A wire, a kind and a document of it, sometimes damaged."""
     wire = draw(st.sampled_from(sorted(WIRES)))
     kind = draw(st.sampled_from(sorted(KINDS[wire])))
     values, encode, _ = KINDS[wire][kind]
-    return {"wire": wire, "kind": kind, "data": encode(draw(values)).hex()}
+    data = encode(draw(values))
+    case: dict[str, Any] = {"wire": wire, "kind": kind}
+    if draw(st.integers(0, 2)) == 0:
+        hostile = _HOSTILE_PACKED if wire == MSGPACK.name else _HOSTILE
+        data = draw(strategies.mutated(st.just(data)) | hostile)
+        case["damaged"] = True
+    return {**case, "data": data.hex()}
 
 
 TARGET: Final = Target("trips", cases, check, tools.missing_trips, weight=2)
