@@ -11,8 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from fumehood.abi.http import HTTPRequest, encode_request
+from fumehood.abi.wire import JSON, MSGPACK, Wire
 from fumehood.cli.app import run
 from fumehood.testing.check import Level, check, verdict
+from tests.provider.wat import module, schema
 from tests.toolchains import ROOT, need_interop_plugin, need_wasip1_cargo, wasip1_cargo
 
 BUNDLED = ROOT / "runtime" / "fumehood" / "provider" / "bundled"
@@ -102,9 +105,45 @@ def test_the_bundled_plugins_are_as_they_should_be(name: str) -> None:
     config = {"max_tokens": 9} if name == "anthropic" else {}
     findings = list(check(BUNDLED / f"{name}.wasm", config))
     assert verdict(findings), [finding for finding in findings if finding.level is Level.WRONG]
-    assert {"exports", "QueryMT", "config_schema", "from_config", "parse_chat_response"} <= {
-        finding.about for finding in findings
-    }
+    assert {
+        "exports", "QueryMT", "config_schema", "from_config", "parse_chat_response",
+        "fumehood_msgpack",
+    } <= {finding.about for finding in findings}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("uri", "wire", "text"),
+    [
+        ("https://h/x", MSGPACK, None),
+        ("https://h/other", MSGPACK, "another request than in JSON"),
+        ("https://h/x", JSON, "not valid MessagePack"),
+    ],
+)
+def test_what_a_plugin_makes_of_messagepack(uri: str, wire: Wire, text: str | None) -> None:
+    def says(uri: str, wire: Wire) -> str:
+        data = encode_request(HTTPRequest("GET", uri), wire)
+        return data.decode("utf-8", "surrogateescape")
+
+    guest = module(
+        {
+            "config_schema": schema("model", "base_url"),
+            "from_config": "{}",
+            "_plain": says("https://h/x", JSON),
+            "_packed": says(uri, wire),
+        },
+        '(import "extism:host/env" "input_load_u8" (func $byte (param i64) (result i32)))'
+        '(global (export "fumehood_msgpack") i32 (i32.const 0))',
+        bodies={
+            "chat_request": "(if (result i32) (i32.gt_u (call $byte (i64.const 0)) (i32.const 127))"
+            " (then (call $say @_packed@)) (else (call $say @_plain@)))"
+        },
+    )
+    found = [f for f in check(guest.encode()) if "MessagePack" in f.about or "msgpack" in f.about]
+    if text is None:
+        assert [(f.about, f.level) for f in found] == [("fumehood_msgpack", Level.GOOD)]
+    else:
+        assert found
+        assert all(f.level is Level.WRONG and text in f.text for f in found)
 
 
 def test_a_plugin_of_querymts_own_is_examined() -> None:

@@ -47,8 +47,8 @@ def module(
 ) -> str:
     """A provider: `says` are the answers of its exports, `bodies` the code of others, which may
     use `$say`, `$block`, `$error`, `$input`, `$length` and the texts in `says` as `@name@`
-    (pointer and size). With `split` it has every export of generation C; those that are in
-    neither answer 1."""
+    (pointer and size); surrogates stand for bytes that are no UTF-8. With `split` it has every
+    export of generation C; those that are in neither answer 1."""
     parts = [
         '(import "extism:host/env" "alloc" (func $alloc (param i64) (result i64)))',
         '(import "extism:host/env" "store_u8" (func $store (param i64 i32)))',
@@ -63,7 +63,7 @@ def module(
     bodies = dict(bodies or {})
     place = 16
     for export, text in says.items():
-        data = text.encode()
+        data = text.encode("utf-8", "surrogateescape")
         escaped = "".join(f"\\{byte:02x}" for byte in data)
         here = f"(i32.const {place}) (i32.const {len(data)})"
         parts.append(f'(data (i32.const {place}) "{escaped}")')

@@ -8,9 +8,11 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from fumehood.abi import calls, http, outputs, payloads, replies
+from fumehood.abi.wire import JSON, MSGPACK, MSGPACK_EXPORT
 from fumehood.errors import Error, GuestError, LimitError, PluginError, ProtocolError, Trap, clip
 from fumehood.limits import Limits
 from fumehood.plugin import CompiledPlugin, Plugin
+from fumehood.provider.opening import traits_of
 from fumehood.provider.schema import Schema
 from fumehood.testing.check import samples
 from fumehood.testing.check.finding import Finding, Level
@@ -40,6 +42,8 @@ class Examination:
             return
         yield Finding(Level.GOOD, "from_config", f"takes {', '.join(self._config) or 'nothing'}")
         yield from self._requests()
+        if traits_of(self._compiled).wire is MSGPACK:
+            yield from self._packed()
         yield from self._replies()
         if self._compiled.has("chat_stream_parser_start"):
             yield from self._streams()
@@ -132,6 +136,28 @@ class Examination:
                 yield found
                 continue
             yield from self._request(about, request)
+
+    def _packed(self) -> Iterator[Finding]:
+        """What is asked in MessagePack makes the request that it makes in JSON (docs/wire.md)."""
+        wrong = False
+        for name, talk in samples.CONVERSATIONS.items():
+            about = f"chat_request, {name}, in MessagePack"
+            made: list[http.HTTPRequest] = []
+            try:
+                for wire in (JSON, MSGPACK):
+                    data = calls.chat_input(self._config, talk, samples.TOOLS, wire=wire)
+                    made.append(http.decode_request(self._ask("chat_request", data), wire=wire))
+            except Error as error:
+                if not made:
+                    continue  # refused in JSON: said already
+                yield _judge(error, about)
+                wrong = True
+                continue
+            if made[0] != made[1]:
+                yield Finding(Level.WRONG, about, "another request than in JSON")
+                wrong = True
+        if not wrong:
+            yield Finding(Level.GOOD, MSGPACK_EXPORT, "the same requests as in JSON")
 
     def _request(self, about: str, request: http.HTTPRequest) -> Iterator[Finding]:
         if not _is_address(request.uri):
