@@ -9,6 +9,7 @@ import time
 import pytest
 
 from fumehood.engine import HostImport
+from fumehood.engine.module import CompiledModule
 from fumehood.errors import (
     Error,
     OutOfFuel,
@@ -293,3 +294,21 @@ def test_limit_errors_name_the_plugin_and_say_what_to_do() -> None:
     assert "limits.fuel" in (caught.value.hint or "")
     assert caught.value.receipt is not None
     assert (caught.value.receipt.plugin, caught.value.receipt.fuel) == ("acme", 1000)
+
+
+def test_compiling_is_no_time_of_the_guest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kernel of unusual size stands beside the guest, whose own code is compiled at first use."""
+    alone = CompiledModule.alone
+    seen: list[float] = []
+
+    def slow(self: CompiledModule) -> int:
+        if not seen:
+            until = time.monotonic() + 0.3
+            while time.monotonic() < until:
+                seen.append(until)
+        return alone(self)
+
+    monkeypatch.setattr(CompiledModule, "alone", slow)
+    with Guest(LOOP, kernel_memory=3 << 20, guest_time=0.1, fuel=None) as guest:
+        assert guest.meter.receipt().guest_time < 0.1
+    assert seen

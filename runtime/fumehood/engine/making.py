@@ -110,6 +110,8 @@ class Made(Entered):
             from fumehood.engine.template import kernel_pre
 
             self._pre_instantiate(kernel_pre(pages, self._template.engine))
+            for named in self._template.modules:
+                named.module.alone()  # compiles at the first time: no time of the guest's
         else:
             # no guest code runs before the guest's own limit is set: its start is an export here
             first = max(self._share, pages * kernel.PAGE)
