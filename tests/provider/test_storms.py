@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import resource
 import signal
@@ -15,6 +16,9 @@ import anyio
 import pytest
 
 from fumehood import AsyncProvider, Limits, Pool, Provider
+from fumehood.meter import Meter
+from fumehood.provider.reaper import reaper
+from fumehood.provider.runtime import Session
 from fumehood.testing.stub import StubServer
 from tests.provider.test_async_wasm import looper
 
@@ -141,6 +145,32 @@ def test_ctrl_c_in_threads(stub: StubServer) -> None:
         with two.chat_stream("x"):
             _interrupted(lambda: two.chat("y"))
             assert (pool.live, pool.waiting, len(two._running)) == (1, 0, 1)
+
+
+def test_ctrl_c_while_an_operation_is_cleared_up(
+    stub: StubServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another thread goes on with it; a place that was lost on its way comes back by itself."""
+    pool = Pool(1)
+    close = Session.close
+    hits: Iterator[bool] = iter([])
+
+    def interrupted(self: Session) -> None:
+        if next(hits, False):
+            raise KeyboardInterrupt
+        close(self)
+
+    monkeypatch.setattr(Session, "close", interrupted)
+    with Provider.open("bundled:openai", config=config(stub), pool=pool) as one:
+        hits = iter([True])
+        with pytest.raises(KeyboardInterrupt):
+            one.chat("x")
+        assert reaper.wait(10)
+        assert (pool.live, len(one._running)) == (0, 0)
+        assert one.chat("y").text
+    pool.take("lost", Meter(Limits()))
+    gc.collect()
+    assert pool.live == 0
 
 
 # -- slow consumers -------------------------------------------------------------------------------

@@ -39,6 +39,11 @@ class Place:
         """Give it back. Any thread; idempotent."""
         self._pool._release(self)
 
+    def __del__(self) -> None:
+        """For one that was lost on its way: Ctrl-C may come between any two lines."""
+        if getattr(self, "_taken", False):
+            self._pool._release(self)
+
     def forked(self, *, keep: bool) -> None:
         """This is the child of a fork: hold it on (`keep`), or forget it."""
         pool = self._pool

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
@@ -22,6 +23,7 @@ from fumehood.provider.network import given
 from fumehood.provider.opening import Opened, Spec, make_client
 from fumehood.provider.plans import Plan
 from fumehood.provider.pool import Pool
+from fumehood.provider.reaper import reaper
 from fumehood.provider.results import (
     ChatResponse,
     Completion,
@@ -130,10 +132,10 @@ class Provider(Base):
         try:
             self._admit(session)
         except BaseException as failure:
-            self._end(session, failure if isinstance(failure, Error) else None)
+            self._over(session, failure if isinstance(failure, Error) else None)
             raise
         try:
-            return ChatStream(session, op, self._end)
+            return ChatStream(session, op, self._over)
         except Error as error:
             raise self._advised(error) from error.__cause__
 
@@ -242,7 +244,16 @@ class Provider(Base):
             failure = Cancelled("the operation was interrupted")
             raise
         finally:
-            self._end(session, failure)
+            self._over(session, failure)
+
+    def _over(self, session: Session, error: Error | None) -> None:
+        """`_end`, where Ctrl-C may come in the midst of it: then another thread does it."""
+        try:
+            self._end(session, error)
+        except KeyboardInterrupt:
+            reaper.ready()
+            reaper.leave(functools.partial(self._end, session, error))
+            raise
 
     def _borrow(self) -> Opened:
         self._versions.refresh()
