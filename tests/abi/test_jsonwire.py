@@ -198,6 +198,7 @@ def test_checked_names_the_path() -> None:
         (1 << 64, "cfg"),
         (-(1 << 63) - 1, "cfg"),
         ({"a": b"x"}, r"cfg\.a"),
+        ({"a": datetime.datetime(2026, 1, 2, tzinfo=datetime.UTC)}, r"cfg\.a: a date"),
         ({1: 2}, "cfg"),
         (deep, "deeper"),
     ]

@@ -9,6 +9,7 @@ far more memory than their text. Of a key written twice the last value counts.
 from __future__ import annotations
 
 import re
+from datetime import datetime
 from typing import Any, Final
 
 import msgspec
@@ -110,7 +111,7 @@ def checked(value: Any, what: str, _depth: int = 1) -> Any:
     """`value` itself if guests can read it as JSON, for values that callers hand in.
 
     Raises UsageError, with `what` and the path in it, for NaN and Infinity, integers beyond
-    64 bits, keys that are not text, bytes, and nesting deeper than `MAX_DEPTH`.
+    64 bits, keys that are not text, bytes, dates with time, and nesting deeper than `MAX_DEPTH`.
     """
     kind = type(value)
     if kind is str or value is None or kind is bool:
@@ -123,6 +124,8 @@ def checked(value: Any, what: str, _depth: int = 1) -> Any:
             raise UsageError(f"{what}: {value} cannot be sent as JSON")
     elif isinstance(value, bytes | bytearray | memoryview):
         raise UsageError(f"{what}: bytes cannot be sent as JSON", hint="decode or base64 them")
+    elif isinstance(value, datetime):  # text to one encoder, an extension type to the other
+        raise UsageError(f"{what}: a date with time cannot be sent", hint="use its isoformat()")
     elif isinstance(value, dict | list | tuple):
         if _depth > MAX_DEPTH:
             raise UsageError(f"{what}: nested deeper than {MAX_DEPTH}")
