@@ -330,7 +330,7 @@ def exported(kind: str, where: int | str = AT) -> str:
         {"memory": f'(memory 2) (data (i32.const {AT}) "FHB1") {TABLE}'},
         {"head": "(global i32 (i32.const 0))" * 10_000 + GLOBAL},
     ],
-    ids=lambda changes: "-".join(changes),
+    ids="-".join,
 )
 def test_what_is_not_as_written_is_passed_over(changes: dict[str, str], merged: bool) -> None:
     with guest(wat(**changes), merged=merged) as g:
