@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -23,7 +24,7 @@ CONFIG = {"model": "m", "api_key": "sk-0123456789abcdef", "base_url": "http://12
 
 def name_of(value: object) -> str:
     """The name of a case; the address of an object is another one in every worker."""
-    return "object" if type(value) is object else repr(value)
+    return re.sub(r" at 0x[0-9a-f]+", "", repr(value))
 
 
 NO_TEXT: list[Any] = [[], {}, 5, None, 1.5, b"echo", ("echo",), object()]
