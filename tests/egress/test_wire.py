@@ -15,6 +15,7 @@ from fumehood.egress import client as client_room
 from fumehood.egress import transport
 from fumehood.egress.client import Client
 from fumehood.egress.policy import Grant
+from fumehood.egress.pool import Pool
 from fumehood.egress.resolver import Check
 from fumehood.egress.transport import Backend
 from fumehood.egress.url import IPAddress, parse_url
@@ -216,7 +217,7 @@ def test_whatever_goes_wrong_inside_is_one_of_our_errors(monkeypatch: pytest.Mon
     def broken(self: object, request: object) -> None:
         raise ZeroDivisionError("inside")
 
-    monkeypatch.setattr(httpcore.ConnectionPool, "handle_request", broken)
+    monkeypatch.setattr(Pool, "exchange", broken)
     with Client() as client, pytest.raises(TransportError, match="ZeroDivisionError") as caught:
         client.send(HTTPRequest("GET", "http://8.8.8.8/"), Grant.of(["*"]), Meter(Limits()))
     assert caught.value.kind == "protocol"
@@ -227,7 +228,7 @@ def test_keyboard_interrupts_pass(monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(self: object, request: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(httpcore.ConnectionPool, "handle_request", interrupted)
+    monkeypatch.setattr(Pool, "exchange", interrupted)
     account = Meter(Limits())
     with Client() as client, pytest.raises(KeyboardInterrupt):
         client.send(HTTPRequest("GET", "http://8.8.8.8/"), Grant.of(["*"]), account)

@@ -8,8 +8,6 @@ from collections.abc import Iterable, Iterator
 from types import TracebackType
 from typing import Self
 
-import httpcore
-
 from fumehood.abi.http import HTTPRequest, HTTPResponse
 from fumehood.egress.decode import BoundedBody, BoundedStream
 from fumehood.egress.exchange import (
@@ -24,6 +22,7 @@ from fumehood.egress.exchange import (
     wire_headers,
 )
 from fumehood.egress.failures import boundary, translate
+from fumehood.egress.kept import Kept, Request
 from fumehood.egress.policy import Grant, Headers, Target
 from fumehood.egress.resolver import Resolver, SystemResolver
 from fumehood.egress.secrets import NO_SECRETS, Secrets
@@ -168,27 +167,25 @@ class _Exchange:
         self._sent = len(body)
         self._operation = Operation.begin(meter, url)
         self._began = time.monotonic()
-        self._response: httpcore.Response | None = None
+        self._connection: Kept | None = None
         self._chunks: Iterator[bytes] = iter(())
         self._pools = pools
         lease = pools.acquire(grant, url.scheme)
         self._lease: Lease | None = lease
         try:
-            request = httpcore.Request(
+            self._request = request = Request(
                 sent.method,
-                httpcore.URL(
-                    scheme=url.scheme,
-                    host=url.bracketed,
-                    port=url.port,
-                    target=sent.url.target,
-                ),
-                headers=wire_headers(sent, body),
-                content=body,
+                url.scheme,
+                url.bracketed,
+                url.port,
+                sent.url.target,
+                wire_headers(sent, body),
+                body,
             )
-            while self._response is None:
+            while self._connection is None:
                 try:
                     with _entered(self._operation):
-                        self._response = lease.pool.handle_request(request)
+                        self._connection = lease.pool.exchange(request)
                 except TransportError as lost:
                     # A server may close a kept-alive connection at any time. Where it did so
                     # without a byte of reply the request goes out once more, as curl does it;
@@ -197,12 +194,12 @@ class _Exchange:
                         raise
                     self._operation = Operation.begin(meter, url)
             self._operation.headed = True
-            self.status = self._response.status
-            self.raw_headers: RawHeaders = self._response.headers
-            self.version = self._response.extensions["http_version"].decode("ascii", "replace")
+            self.status = self._connection.status
+            self.raw_headers: RawHeaders = self._connection.headers
+            self.version = self._connection.version.decode("ascii", "replace")
             limit = meter.limits.response_bytes
             self.coding = open_reply(self.status, self.raw_headers, sent.method, limit)
-            self._chunks = self._response.iter_stream()
+            self._chunks = self._connection.chunks()
         except BaseException:
             self.close()
             raise
@@ -232,9 +229,9 @@ class _Exchange:
         if lease is None:
             return
         try:
-            if self._response is not None:
+            if self._connection is not None:
                 with _entered(self._operation):
-                    self._response.close()
+                    lease.pool.give(self._request, self._connection)
         finally:
             self._pools.release(lease)
             self.meter.exchanges.append(
@@ -345,7 +342,7 @@ class ResponseStream:
 
 
 class _entered:  # noqa: N801 - used like a function; as a generator it would cost 3 µs, four times
-    """Around every entry into httpcore: the wire knows the operation, and httpcore's errors
+    """Around every entry into a connection: the wire knows the operation, and httpcore's errors
     become ours."""
 
     __slots__ = ("_operation", "_token")

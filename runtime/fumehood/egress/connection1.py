@@ -9,7 +9,7 @@ import h11
 import httpcore
 
 from fumehood.egress.exchange import HEAD_BYTES
-from fumehood.egress.kept import READ, Kept
+from fumehood.egress.kept import READ, Kept, Request
 
 
 class HTTP1(Kept):
@@ -17,21 +17,20 @@ class HTTP1(Kept):
 
     def __init__(
         self,
-        origin: httpcore.Origin,
         stream: httpcore.NetworkStream,
         expiry: float,
         forward: httpcore.Proxy | None = None,
     ) -> None:
-        super().__init__(origin, stream, expiry)
+        super().__init__(stream, expiry)
         self.reason = ""
         self._forward = forward
         self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=HEAD_BYTES)
 
-    def exchange(self, request: httpcore.Request, body: bytes) -> None:
+    def exchange(self, request: Request) -> None:
         """See `Kept`."""
-        target, headers = request.url.target, list(request.headers)
+        target, headers, body = request.target, request.headers, request.body
         if self._forward is not None:
-            target = bytes(request.url)
+            target = f"{request.scheme}://{request.host}:{request.port}{target}"
             headers = [*self._forward.headers, *headers]
         send = self._http.send
         data = send(h11.Request(method=request.method, target=target, headers=headers)) or b""

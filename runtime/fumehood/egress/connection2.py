@@ -8,29 +8,27 @@ from collections.abc import Iterator
 import httpcore
 
 from fumehood.egress.http2 import Machine
-from fumehood.egress.kept import READ, Kept
+from fumehood.egress.kept import READ, Kept, Request
 from fumehood.egress.wire import current
 
 
 class HTTP2(Kept):
     """See `Kept`."""
 
-    def __init__(
-        self, origin: httpcore.Origin, stream: httpcore.NetworkStream, expiry: float
-    ) -> None:
-        super().__init__(origin, stream, expiry)
+    def __init__(self, stream: httpcore.NetworkStream, expiry: float) -> None:
+        super().__init__(stream, expiry)
         self.version = b"HTTP/2"
         self._machine = Machine()
 
-    def exchange(self, request: httpcore.Request, body: bytes) -> None:
+    def exchange(self, request: Request) -> None:
         """See `Kept`."""
         machine = self._machine
         machine.begin(
-            request.method.decode("ascii"),
-            request.url.scheme.decode("ascii"),
-            request.url.target.decode("ascii"),
-            list(request.headers),
-            body,
+            request.method,
+            request.scheme,
+            request.target,
+            request.headers,
+            request.body,
         )
         try:
             self._flush()

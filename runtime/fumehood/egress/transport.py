@@ -226,7 +226,7 @@ _quiet: Final = _Quiet()
 class Lease:
     """A pool with the number of those who use it."""
 
-    pool: httpcore.ConnectionPool
+    pool: Pool
     users: int = 0
 
 
@@ -288,7 +288,7 @@ class Pools:
         for key in keys:
             self._entries.pop(key).pool.close()
 
-    def _make(self, grant: Grant, scheme: str) -> httpcore.ConnectionPool:
+    def _make(self, grant: Grant, scheme: str) -> Pool:
         backend = Backend(grant, self._resolver, self._proxy, self._streams.add)
         return Pool(
             ssl_context=tls_context(self._ca_file, self._http2) if scheme == "https" else None,
