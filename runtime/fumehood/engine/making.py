@@ -62,8 +62,7 @@ class Made(Entered):
         self._template = template
         self._trap = c_void_p()
         self._trap_ref = byref(self._trap)
-        self._guest = native.Instance()
-        self._kernel = native.Instance()
+        self._guest = self._kernel = native.Instance()
         self._memories: list[Any] = []
         """Each module memory that is exported as `memory`, as a ready argument."""
         self.blocks: Blocks | None = None

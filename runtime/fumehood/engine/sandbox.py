@@ -32,6 +32,7 @@ _swap: Final = interrupt.swap
 _current: Final = interrupt.current
 _SIGINT: Final = interrupt.SIGINT
 _ident: Final = threading.get_ident
+_Raw: Final[Any] = c_uint64 * native.RAW_WORDS
 _run: Final = native.call
 _set_fuel: Final = native.set_fuel
 _get_fuel: Final = native.get_fuel
@@ -78,7 +79,7 @@ class Sandbox(Made):
         self.host_call = HostCall(self)
         self._table = template.table
         self._functions: dict[str, tuple[Any, str]] = {}
-        self._raw = (c_uint64 * native.RAW_WORDS)()
+        self._raw = _Raw()
         self._raw_ref = byref(self._raw)
         self._budget = meter.fuel_left
         self._budget_argument = native.fuel_argument(self._budget + 1)
@@ -276,7 +277,7 @@ class Sandbox(Made):
                     result = item.function(call, *arguments)
                 finally:
                     interrupts.in_host = False
-                    self.not_guest_time(_now() - started)
+                    self.guest_until += _now() - started  # `not_guest_time`
             else:
                 interrupts.in_host = True
                 try:
