@@ -93,9 +93,19 @@ def _memory(rows: Rows) -> Outcome:
     return _all(*outcomes)
 
 
+def _bulk(rows: Rows, key: str) -> Outcome:
+    outcome = _faster(rows, key, 12, _PEER)
+    floor = _median(rows, key, _PEER) / _median(rows, key, "two copies")
+    return Outcome(f"{outcome.measured} (the copies alone {floor:.1f}×)", outcome.met)
+
+
 def _hardening(rows: Rows) -> Outcome:
-    cost = _median(rows, "hardening", "everything on") / _median(rows, "hardening", "bare") - 1
-    return Outcome(f"{cost:.1%}", cost < 0.1)
+    bare = _median(rows, "hardening", "bare")
+    costs = [
+        _median(rows, "hardening", side) / bare - 1
+        for side in ("without the audit", "everything on")
+    ]
+    return _all(*(Outcome(f"{cost:.1%}", cost < 0.1) for cost in costs))
 
 
 _THEIRS: Final = "QueryMT's plugin on fumehood"
@@ -109,7 +119,7 @@ TARGETS: Final = (
     Target(
         "echo 1 MiB / 16 MiB, our guest through the bulk path, against extism with its own PDK",
         "12×",
-        lambda r: _all(_faster(r, "bulk.1 MiB", 12, _PEER), _faster(r, "bulk.16 MiB", 12, _PEER)),
+        lambda r: _all(_bulk(r, "bulk.1 MiB"), _bulk(r, "bulk.16 MiB")),
     ),
     Target(
         "fresh instance + call against extism: as shipped / pooled",
@@ -164,7 +174,9 @@ TARGETS: Final = (
         _crowd,
     ),
     Target("idle instance: small guest / bundled openai", "< 256 KiB", _memory),
-    Target("what the hardening costs a provider call", "< 10 %", _hardening),
+    Target(
+        "what the hardening costs a provider call: as shipped / with an audit", "< 10 %", _hardening
+    ),
 )
 
 

@@ -18,12 +18,14 @@ TITLE: Final = "Calls and instances"
 ABOUT: Final = (
     "One guest, built with the peer's own PDK (extism-pdk), on both hosts: its export `echo` "
     "returns its input. `bulk`: the same export of a guest built with our PDK, whose payloads "
-    "are copied (docs/wire.md), beside the peer's guest on the peer. A fresh instance is made of "
+    "are copied (docs/wire.md), beside the peer's guest on the peer, and beside the two copies of "
+    "the payload alone, without any guest. A fresh instance is made of "
     "the loaded module, called once and freed: the peer's CompiledPlugin path; `pooled` after "
     "`pool_instances(64)`, which is opt-in."
 )
 SMALL: Final = 11
 SIZES: Final = {"1 KiB": 1 << 10, "64 KiB": 1 << 16, "1 MiB": 1 << 20, "16 MiB": 1 << 24}
+COPIES: Final = "two copies"
 POOL: Final = 64
 """Slots of the pool of the pooled row."""
 WAT: Final = ROOT / "bench" / "guests" / "echo.wat"
@@ -78,6 +80,7 @@ def _bulk(effort: Effort, peers_guest: Path) -> Iterator[Row]:
     specs = {
         "fumehood": Spec("calls:Fumehood", {"guest": str(ours)}),
         "extism": Spec("calls:Extism", {"guest": str(peers_guest)}),
+        COPIES: Spec("calls:Copies", {}),
     }
     with workers(specs) as running:
         for text, size in SIZES.items():

@@ -97,6 +97,23 @@ class Fumehood(Caller):
         return job
 
 
+class Copies(Side):
+    """What a bulk call cannot do without: its input copied into a memory, its output out of it."""
+
+    def imported(self) -> None:
+        """Nothing is needed."""
+
+    def call(self, size: int) -> Job:
+        """Both copies, as the engine makes them."""
+        data, memory = payload(size), memoryview(bytearray(size))
+
+        def job() -> bytes:
+            memory[:size] = data
+            return memory[:size].tobytes()
+
+        return job
+
+
 class Extism(Caller):
     """The peer as it is installed, on libextism. It meters nothing by default."""
 
