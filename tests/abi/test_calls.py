@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import msgpack
 import pytest
 
 from fumehood.abi import calls
 from fumehood.abi.calls import CompletionRequest
 from fumehood.abi.http import HTTPResponse
-from fumehood.abi.messages import Tool, user
+from fumehood.abi.messages import Tool, image, user
+from fumehood.abi.wire import MSGPACK
 from fumehood.errors import ProtocolError, UsageError
 
 CFG: dict[str, Any] = {"model": "m", "system": ["s"]}
@@ -49,6 +51,24 @@ def shapes(cfg: calls.Config) -> list[tuple[bytes, Any]]:
 def test_shapes(encoded_once: bool) -> None:
     for written, wanted in shapes(calls.encode_config(CFG) if encoded_once else CFG):
         assert json.loads(written) == wanted
+
+
+@pytest.mark.parametrize("encoded_once", [False, True])
+def test_shapes_in_messagepack(encoded_once: bool) -> None:
+    """All of a document is in one wire: its config, the bytes of its messages, its reply."""
+    cfg = calls.encode_config(CFG, MSGPACK) if encoded_once else CFG
+    reply = HTTPResponse(200, (), b"hi")
+    written = calls.resp_input(cfg, reply, MSGPACK)
+    assert msgpack.unpackb(written) == {"cfg": CFG, "resp": {"resp": {**RESP, "body": b"hi"}}}
+    message = user(image(b"\x00\xff", "image/png"))
+    for gen_a in (False, True):
+        written = calls.chat_input(cfg, [message], gen_a=gen_a, wire=MSGPACK)
+        document = msgpack.unpackb(written)
+        assert document["cfg"] == CFG
+        assert b"\xc4\x02\x00\xff" in written
+    assert calls.decode_chat_input(
+        calls.chat_input(cfg, [message], wire=MSGPACK), wire=MSGPACK
+    ) == (CFG, [message], None)
 
 
 def test_inputs_without_a_config() -> None:

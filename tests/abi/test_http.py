@@ -20,6 +20,7 @@ from fumehood.abi.http import (
     encode_response,
     response_document,
 )
+from fumehood.abi.wire import MSGPACK
 from fumehood.errors import ProtocolError, UsageError
 
 HEAD: dict[str, Any] = {
@@ -306,6 +307,28 @@ def test_a_long_document_is_as_strict_as_a_short_one(text: str) -> None:
         decode_request(text.encode())
 
 
+@pytest.mark.parametrize(
+    ("body", "beside", "words"),
+    [
+        (LONG[:-2] + "256]", "", "it: the body must be "),
+        (LONG, ',"x":"\\ud800"', "it is not valid JSON"),
+        (LONG, ',"x":NaN', "it is not valid JSON"),
+    ],
+)
+def test_what_is_wrong_with_a_long_document_is_said_by_its_name(
+    body: str, beside: str, words: str
+) -> None:
+    text = f'{{"req":{{"head":{json.dumps(HEAD)},"body":{body}}}{beside}}}'
+    with pytest.raises(ProtocolError, match=f"^{words}"):
+        decode_request(text.encode(), "it")
+
+
+def test_documents_in_messagepack_have_a_name_in_errors_too() -> None:
+    for decode in (decode_request, decode_response):
+        with pytest.raises(ProtocolError, match=r"^it is not valid MessagePack"):
+            decode(b"\xc1", "it", MSGPACK)
+
+
 def test_many_arrays_that_look_like_the_body_cost_linear_time() -> None:
     body = "[" + "7," * 2_000 + "8]"
     others = ",".join(["[" + "7," * 2_000 + "9]"] * 2_000)
@@ -368,6 +391,13 @@ def test_extism_request() -> None:
 def test_extism_request_refused(text: bytes) -> None:
     with pytest.raises(ProtocolError):
         decode_extism_request(text)
+
+
+def test_a_wrong_header_name_is_shown_with_the_name_of_its_document() -> None:
+    with pytest.raises(ProtocolError, match=r"^it: 'a b' is not a header name"):
+        decode_request(request(headers={"a b": "c"}), "it")
+    with pytest.raises(ProtocolError, match=r"^it: 'a b' is not a header name"):
+        decode_extism_request(b'{"url":"u","headers":{"a b":"c"}}', "it")
 
 
 def test_versions_are_the_five() -> None:

@@ -114,6 +114,38 @@ def test_documents_that_would_fill_memory_are_refused_before_they_do() -> None:
         jsonwire.decode(b"[" + b"1," * 17_000_000 + b"1]", "it")
 
 
+@pytest.mark.parametrize(
+    ("item", "each"), [(b"[]", 72), (b"{}", 72), (b'""', 2 * 32), (b"1", 0), (b'[""]', 72 + 64)]
+)
+def test_what_values_cost_in_memory(
+    item: bytes, each: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    count = 40_000
+    text = b"[" + b",".join([item] * count) + b"]"
+    cost = 72 + count * each + (count - 1) * 32
+    monkeypatch.setattr(jsonwire, "MAX_VALUE_BYTES", cost)
+    assert len(jsonwire.decode(text, "it")) == count
+    monkeypatch.setattr(jsonwire, "MAX_VALUE_BYTES", cost - 1)
+    with pytest.raises(ProtocolError, match=rf"^it holds too many values \({len(text)} bytes"):
+        jsonwire.decode(text, "it")
+
+
+def test_small_documents_are_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jsonwire, "MAX_VALUE_BYTES", 0)
+    assert jsonwire.decode(b"[" + b" " * (64 * 1024 - 2) + b"]", "it") == []
+    with pytest.raises(ProtocolError, match="too many values"):
+        jsonwire.decode(b"[" + b" " * (64 * 1024 - 1) + b"]", "it")
+
+
+def test_only_what_may_be_too_deep_is_told_so() -> None:
+    for count, words in (
+        (jsonwire.MAX_DEPTH, "not valid JSON"),
+        (jsonwire.MAX_DEPTH + 1, "deeper"),
+    ):
+        with pytest.raises(ProtocolError, match=words):
+            jsonwire.decode(b"[" * count, "it")
+
+
 def test_decoding_deep_in_the_python_stack_still_raises_only_our_error() -> None:
     text = b"[" * 120 + b"]" * 120
 
@@ -160,8 +192,8 @@ def test_prefix(text: str, value: object) -> None:
     ],
 )
 def test_prefix_refused(text: str) -> None:
-    with pytest.raises(ProtocolError):
-        jsonwire.decode_prefix(text)
+    with pytest.raises(ProtocolError, match=r"^it "):
+        jsonwire.decode_prefix(text, "it")
 
 
 def test_prefix_of_hostile_text_takes_linear_time() -> None:
@@ -205,7 +237,7 @@ def test_checked_names_the_path() -> None:
     for value, message in cases:
         with pytest.raises(UsageError, match=message):
             jsonwire.checked(value, "cfg")
-    fine = {"a": [1, 2.5, None, True, ("x",)], "b": (1 << 64) - 1}
+    fine = {"a": [1, 2.5, None, True, ("x",)], "b": (1 << 64) - 1, "c": -(1 << 63)}
     assert jsonwire.checked(fine, "cfg") is fine
 
 

@@ -211,6 +211,11 @@ def test_tools_have_mandatory_keys(tool: Any) -> None:
         decode_tools([tool])
 
 
+def test_the_type_of_a_tool_is_kept() -> None:
+    tool = {"type": "odd", "function": {"name": "f", "description": "d", "parameters": {}}}
+    assert decode_tools([tool]) == [Tool("f", "d", {}, "odd")]
+
+
 def test_the_default_tool_takes_no_arguments() -> None:
     encoded = encode_tools([Tool("f", "d")])
     assert encoded is not None

@@ -73,6 +73,8 @@ def test_the_last_of_two_keys_counts() -> None:
         (b"\x91\xcb\x7f\xf0" + bytes(6), "not finite"),
         (b"\x92\xca\x7f\x80\x00\x00\xca\xff\x80\x00\x00", "not finite"),
         (b"\x81\xa1a\xcb\xff\xf0" + bytes(6), "not finite"),
+        # in the first of two lists, neither of which is of one kind
+        (b"\x92\x92\xc0\xca\x7f\xc0\x00\x00\x92\xc0\xca" + bytes(4), "not finite"),
     ],
 )
 def test_what_is_refused(data: bytes, words: str) -> None:
@@ -139,6 +141,47 @@ def _refused_unread(item: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     data = b"\xdd" + struct.pack(">I", count) + item * count
     with pytest.raises(ProtocolError, match="too many values"):
         msgwire.decode(data, "it")
+
+
+@pytest.mark.parametrize(
+    ("data", "end", "cost"),
+    [
+        # a run of floats; one so short that the least is charged
+        (b"\xca\x3f\x00\x00\x00" * 100 + b"\xc0", 500, 500 * 8),
+        (b"\xcb" + bytes(8) + b"\xc0", 9, 128),
+        # a run of other small values, and of empty maps
+        (b"\x01" * 100, 100, 100 * 40),
+        (b"\x80" * 100, 100, 100 * 40 + 100 * 72),
+        (b"\xc0", 1, 128),
+        # bytes and texts: their length counts
+        (b"\xc4\x05abcde\xc0", 7, 128 + 5),
+        (b"\xc5\x01\x02" + bytes(300), 3 + 0x102, 128 + 0x102),
+        (b"\xdb\x00\x00\x01\x02" + bytes(300), 5 + 0x102, 128 + 0x102),
+        # heads of large arrays and maps: it does not
+        (b"\xdc\x01\x02\xc0", 3, 128),
+        (b"\xdf\x00\x00\x01\x02\xc0", 5, 128),
+        # no value of ours
+        (b"\xc1\xc0\xc0", 3, 0),
+        (b"\xd4\x05a\xc0", 4, 0),
+    ],
+)
+def test_what_a_step_costs(data: bytes, end: int, cost: int) -> None:
+    assert msgwire.step(data, 0) == (end, cost)
+    assert msgwire.step(b"\xc0" + data, 1) == (end + 1, cost)
+
+
+def test_a_document_may_cost_so_much_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = b"\xdc\x00\x03\xc4\x02ab\xca\0\0\0\0\xa1a"
+    cost = 128 + (128 + 2) + 128 + 128
+    monkeypatch.setattr(msgwire, "_SMALL", len(data) - 1)
+    monkeypatch.setattr(msgwire, "MAX_VALUE_BYTES", cost)
+    assert msgwire.decode(data, "it") == [b"ab", 0.0, "a"]
+    monkeypatch.setattr(msgwire, "MAX_VALUE_BYTES", cost - 1)
+    with pytest.raises(ProtocolError, match=rf"^it holds too many values \({len(data)} bytes"):
+        msgwire.decode(data, "it")
+    # a small one is not measured
+    monkeypatch.setattr(msgwire, "_SMALL", len(data))
+    assert msgwire.decode(data, "it") == [b"ab", 0.0, "a"]
 
 
 @pytest.mark.parametrize("item", [b"\xd4\x01a", b"\xc7\x01\x05a", b"\xc1"])

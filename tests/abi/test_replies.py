@@ -65,6 +65,7 @@ def test_two_aliases_of_one_field_are_an_error() -> None:
 def test_usage_of_nothing() -> None:
     assert decode_usage({}) == Usage()
     assert decode_usage({"total_tokens": 5}) == Usage()
+    assert decode_usage({"total_tokens": 5, "input_tokens": 3}) == Usage(3)
     assert decode_usage(None) is None
     with pytest.raises(ProtocolError):
         decode_usage([])

@@ -8,6 +8,7 @@ After a deliberate change, `python -m tests.abi.test_wording` records them anew;
 from __future__ import annotations
 
 import copy
+import datetime
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -21,6 +22,7 @@ from fumehood.abi import (
     http,
     jsonwire,
     messages,
+    msgwire,
     options,
     outputs,
     payloads,
@@ -31,6 +33,7 @@ from fumehood.abi import (
 from fumehood.abi.blocks import ToolUse
 from fumehood.abi.messages import Message, Tool
 from fumehood.abi.messages_gen_a import decode_messages_gen_a, encode_messages_gen_a
+from fumehood.abi.wire import MSGPACK
 from fumehood.errors import Error
 from tests.abi.test_examples import EXAMPLES, Trip, trip, trip_value
 
@@ -73,6 +76,11 @@ MORE: Final[list[tuple[str, Trip, str]]] = [
         "parser call",
         trip(calls.decode_parser_parse_input, lambda both: calls.parser_parse_input(*both)),
         '{"parser_id":7,"chunk":[1,2]}',
+    ),
+    (
+        "end of a stream, generation B",
+        trip(replies.decode_chunk, replies.encode_chunk),
+        '{"chunk":{"done":{"stop_reason":"stop"}},"usage":null}',
     ),
     ("models", trip(outputs.decode_models, outputs.encode_models), '["a"]'),
     ("static models", trip(outputs.decode_static_models, outputs.encode_models), '["a"]'),
@@ -118,6 +126,7 @@ BARE: Final[dict[str, Callable[[bytes], object]]] = {
     "schema": outputs.decode_schema,
     "flag": lambda data: outputs.decode_flag(data, "it"),
     "id": lambda data: outputs.decode_id(data, "it"),
+    "chunks": replies.decode_chunks,
     "tools": lambda data: tools.decode_tools(jsonwire.decode(data, "it")),
     "usage": lambda data: replies.decode_usage(jsonwire.decode(data, "it")),
     "messages of generation A": lambda data: decode_messages_gen_a(jsonwire.decode(data, "it")),
@@ -157,6 +166,10 @@ MISTAKES: Final[dict[str, Callable[[], object]]] = {
     "cfg, key": lambda: calls.embed_input({"a": {1: 2}}, ["x"]),
     "cfg, integer": lambda: calls.embed_input({"a": 2**64}, ["x"]),
     "cfg, surrogate": lambda: calls.embed_input({"a": "\ud800"}, ["x"]),
+    "cfg, date": lambda: calls.embed_input(
+        {"a": datetime.datetime(2026, 1, 2, tzinfo=datetime.UTC)}, ["x"]
+    ),
+    "cfg, surrogate in MessagePack": lambda: calls.embed_input({"a": "\ud800"}, ["x"], MSGPACK),
     "temperature": lambda: calls.complete_input({}, calls.CompletionRequest("p", None, None, NAN)),
     "schema": lambda: options.encode_output_format(options.OutputFormat("n", None, {"a": NAN})),
     "vector": lambda: outputs.encode_vectors([[NAN]]),
@@ -184,6 +197,7 @@ MISTAKES: Final[dict[str, Callable[[], object]]] = {
         )
     },
     "nested": lambda: jsonwire.encode(nested()),
+    "nested in MessagePack": lambda: msgwire.encode(nested()),
     "version": lambda: http.encode_request(replace(REQUEST, version="HTTP/9")),
     "status": lambda: http.encode_response(replace(REPLY, status=99)),
     "chunk": lambda: replies.encode_chunk(replies.StreamChunk("odd")),  # type: ignore[arg-type]

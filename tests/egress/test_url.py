@@ -79,6 +79,8 @@ def test_ipv4_boundaries() -> None:
     assert parse_host("1.2.65535")[0] == "1.2.255.255"
     assert parse_host("1.2.3.255")[0] == "1.2.3.255"
     assert parse_host("1.2.0x3.04")[0] == "1.2.3.4"
+    assert parse_host("255.255.255.255")[0] == "255.255.255.255"
+    assert parse_host("255.1")[0] == "255.0.0.1"
 
 
 @pytest.mark.parametrize(
@@ -255,3 +257,8 @@ def test_what_is_remembered_holds_no_query_and_is_short() -> None:
             parse_url("https://user@h.example/")
     assert urls._known.cache_info().currsize == 1
     assert urls._known.cache_info().hits == 2
+    parse_url("https://h.example/v1/chat")
+    assert urls._known.cache_info().hits == 3
+    for size, kept in ((257, 1), (256, 2)):
+        parse_url("https://h.example/".ljust(size, "a"))
+        assert urls._known.cache_info().currsize == kept
