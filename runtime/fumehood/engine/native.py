@@ -110,7 +110,7 @@ linker_define_wasi: Any = _fn(TINY, "wasmtime_linker_define_wasi", P, P)
 set_wasi: Any = _fn(TINY, "wasmtime_context_set_wasi", P, P, P)
 linker_instantiate: Any = _fn(RUN, "wasmtime_linker_instantiate", P, P, P, P, P, P)
 linker_instantiate_pre: Any = _fn(TINY, "wasmtime_linker_instantiate_pre", P, P, P, P)
-HOST_CALLBACK: Any = C.CFUNCTYPE(SZ, P, P, C.POINTER(U64), SZ)
+HOST_CALLBACK: Any = C.CFUNCTYPE(SZ, P, P, P, SZ)
 linker_define_func_unchecked: Any = _fn(
     TINY, "wasmtime_linker_define_func_unchecked", P, P, C.c_char_p, SZ, C.c_char_p, SZ, P, P, P, P
 )
@@ -360,7 +360,8 @@ def check_call(engine: Any) -> None:
     store.close()
 
 
-def _subtract(env: int | None, caller: int, words: Any, count: int) -> int:
+def _subtract(env: int | None, caller: int, address: int, count: int) -> int:
+    words = (U64 * (2 * RAW_WORDS)).from_address(address)
     words[0] -= words[RAW_WORDS]
     return 0
 

@@ -49,8 +49,10 @@ class Instance:
         self._renew = renew
         self._sandbox: Sandbox | ComponentSandbox | None = None
         self.ready: Sandbox | ComponentSandbox | None = None
-        """The sandbox where one stands ready: the short way, for who calls it himself, falls back
-        on `call` here where it raises its GoneError, and calls `settle` after any other error."""
+        """The sandbox where one stands ready, never that of a program: the short way, for who calls
+        it himself, falls back on `call` here where it raises its GoneError, and calls `settle`
+        after any other error."""
+        self._once = isinstance(template, Template) and COMMAND in template.main.exports
         self._closed = False
         self._spent = False
         self._making = threading.Lock()
@@ -134,7 +136,8 @@ class Instance:
                         self._sandbox = None
                         made.close()
                         raise meter.sign(ClosedError("this plugin instance is closed"))
-                    self.ready = made
+                    if not self._once:
+                        self.ready = made
                     return made
                 return self._sandbox
             finally:

@@ -16,7 +16,6 @@ from fumehood.limits import DEFAULT_LIMITS, Limits, Receipt
 from fumehood.meter import Meter
 from fumehood.plugin.compiled import CompiledPlugin
 from fumehood.plugin.functions import HostFunction, as_imports
-from fumehood.plugin.instance import COMMAND
 from fumehood.plugin.linking import link_manifest
 from fumehood.plugin.manifest import Manifest, Source, read
 
@@ -134,7 +133,7 @@ class Plugin:
         instance = self._instance
         ready = instance.ready
         try:
-            if ready is None or export == COMMAND:
+            if ready is None:
                 return self._call(export, data, meter, context)
             try:
                 return ready.call(export, data, meter, context)
