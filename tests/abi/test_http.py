@@ -313,6 +313,7 @@ def test_a_long_document_is_as_strict_as_a_short_one(text: str) -> None:
         (LONG[:-2] + "256]", "", "it: the body must be "),
         (LONG, ',"x":"\\ud800"', "it is not valid JSON"),
         (LONG, ',"x":NaN', "it is not valid JSON"),
+        (LONG, f',"x":{"9" * 30}', "it holds an integer beyond 64 bits"),
     ],
 )
 def test_what_is_wrong_with_a_long_document_is_said_by_its_name(

@@ -87,6 +87,9 @@ def test_floats_in_a_list_are_checked_one_by_one_only_where_their_sum_is_not_fin
     assert msgwire.decode(msgpack.packb(large), "it") == large
     with pytest.raises(ProtocolError, match="not finite"):
         msgwire.decode(msgpack.packb([*large, math.nan]), "it")
+    # nor does such a list hide what stands before it
+    with pytest.raises(ProtocolError, match="not finite"):
+        msgwire.decode(msgpack.packb([[None, math.nan], large]), "it")
 
 
 @pytest.mark.parametrize("end", [b"\xc0", b"\x90", b"\x80", b"\x91\xcb" + bytes(8)])
@@ -170,18 +173,29 @@ def test_what_a_step_costs(data: bytes, end: int, cost: int) -> None:
     assert msgwire.step(b"\xc0" + data, 1) == (end + 1, cost)
 
 
-def test_a_document_may_cost_so_much_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    data = b"\xdc\x00\x03\xc4\x02ab\xca\0\0\0\0\xa1a"
-    cost = 128 + (128 + 2) + 128 + 128
+@pytest.mark.parametrize(
+    ("data", "cost", "value"),
+    [
+        (
+            b"\xdc\x00\x03\xc4\x02ab\xca\0\0\0\0\xa1a",
+            128 + (128 + 2) + 128 + 128,
+            [b"ab", 0.0, "a"],
+        ),
+        (b"\xc4\x80" + bytes(128), 128 + 128, bytes(128)),
+    ],
+)
+def test_a_document_may_cost_so_much_and_no_more(
+    data: bytes, cost: int, value: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(msgwire, "_SMALL", len(data) - 1)
     monkeypatch.setattr(msgwire, "MAX_VALUE_BYTES", cost)
-    assert msgwire.decode(data, "it") == [b"ab", 0.0, "a"]
+    assert msgwire.decode(data, "it") == value
     monkeypatch.setattr(msgwire, "MAX_VALUE_BYTES", cost - 1)
     with pytest.raises(ProtocolError, match=rf"^it holds too many values \({len(data)} bytes"):
         msgwire.decode(data, "it")
     # a small one is not measured
     monkeypatch.setattr(msgwire, "_SMALL", len(data))
-    assert msgwire.decode(data, "it") == [b"ab", 0.0, "a"]
+    assert msgwire.decode(data, "it") == value
 
 
 @pytest.mark.parametrize("item", [b"\xd4\x01a", b"\xc7\x01\x05a", b"\xc1"])
