@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from html import escape
 from typing import Final
@@ -28,11 +27,9 @@ def _text(x: float, y: float, words: str, *, size: int = 12, anchor: str = "star
     )
 
 
-def _scale(value: float, least: float, most: float) -> float:
-    """Length of a bar, logarithmic: a tenth of the room for the least, all of it for the most."""
-    if most <= least:
-        return float(_ROOM)
-    return _ROOM * (0.1 + 0.9 * math.log(value / least) / math.log(most / least))
+def _scale(value: float, most: float) -> float:
+    """Length of a bar: twice the time, twice as long; all of the room for the most."""
+    return _ROOM * value / most
 
 
 def _label(row: Row, side: str) -> str:
@@ -44,7 +41,7 @@ def _label(row: Row, side: str) -> str:
 
 
 def draw(sections: Sequence[tuple[str, Sequence[Row]]], caption: str) -> str:
-    """The picture: a bar a side of every timed row, each row on a scale of its own."""
+    """The picture: a bar a side of every timed row, each row on a scale of its own, from zero."""
     parts: list[str] = []
     y = 30.0
     parts.append(_text(16, y, "fumehood beside its peers", size=18))
@@ -58,14 +55,13 @@ def draw(sections: Sequence[tuple[str, Sequence[Row]]], caption: str) -> str:
         parts.append(_text(16, y, title, size=15))
         y += 12
         for row in timed:
-            medians = [side["median"] for side in row.seconds["wall"].values()]
-            least, most = min(medians), max(medians)
+            most = max(side["median"] for side in row.seconds["wall"].values())
             parts.append(_text(16, y + _BAR - 4, row.name))
             for side in row.sides:
                 median = row.median(side)
                 assert median is not None
                 fill = _OURS if side == row.sides[0] else _PEERS
-                length = _scale(median, least, most)
+                length = _scale(median, most)
                 parts.append(_text(_LEFT - 8, y + _BAR - 4, side, size=11, anchor="end"))
                 parts.append(
                     f"<rect x='{_LEFT}' y='{y:.1f}' width='{length:.1f}' height='{_BAR - 2}' "

@@ -120,6 +120,13 @@ def test_texts_in_the_picture_are_escaped() -> None:
     assert {"a < b & 'c'", "<y>", "c & d"} <= set(texts)
 
 
+def test_bars_are_as_long_as_the_times_are() -> None:
+    sides = {"x": [{**SAMPLE, "wall": 1.0}], "y": [{**SAMPLE, "wall": 4.0}]}
+    root = ET.fromstring(picture.draw([("t", [report.row("k", "n", sides)])], "c"))
+    _ground, short, long = root.iter("{http://www.w3.org/2000/svg}rect")
+    assert float(long.attrib["width"]) == pytest.approx(4 * float(short.attrib["width"]))
+
+
 def test_one_group_writes_nothing(tmp_path: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in (ROOT / "bench").glob("*.md")}
     done = subprocess.run(
