@@ -21,7 +21,7 @@ help:
 	@echo "make test         lint, Rust checks, all tests"
 	@echo "make lint         ruff, mypy, import-linter"
 	@echo "make coverage     every branch of abi/ and of the egress policy is tested, or it fails"
-	@echo "make mutants      mutation testing of the same (about an hour), see tests/MUTANTS.md"
+	@echo "make mutants      mutation testing of the same (a quarter of an hour), see tests/MUTANTS.md"
 	@echo "make test-long    the tests with their long counts (tests/counts.py)"
 	@echo "make test-llm     the tests against a real llama.cpp server"
 	@echo "make test-lowest  the host's tests on wasmtime $(LOWEST), the lowest release supported"
