@@ -159,3 +159,24 @@ def test_a_fork_inside_a_host_function_keeps_the_deadline_in_the_child() -> None
                 os._exit(0)
     """)
     assert sorted(out.split()) == ["child", "parent"]
+
+
+def test_without_a_thread_for_the_clock_nobody_goes_in() -> None:
+    out = run("""
+        with Guest('(module (func (export "run")))') as g:
+            def refuse(self):
+                raise RuntimeError("can't start new thread")
+            from fumehood.engine.machine import machine
+            from fumehood.engine.ticker import Ticker
+            g.sandbox._ticker = Ticker(machine().address)  # one that nobody has woken yet
+            start, threading.Thread.start = threading.Thread.start, refuse
+            old = signal.getsignal(signal.SIGINT)
+            try:
+                g.call("run")
+            except HostError as problem:
+                print("refused", "clock" in str(problem), g.sandbox.inside)
+            print(signal.getsignal(signal.SIGINT) is old)
+            threading.Thread.start = start
+            print(g.call("run"))
+    """)
+    assert out.split() == ["refused", "True", "0", "True", "b''"]

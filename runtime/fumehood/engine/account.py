@@ -139,16 +139,24 @@ class Entered:
         self.inside = thread = _ident()
         self.deadline = deadline
         self.guest_until = until
+        ticker = self._ticker
+        ticker.used = True
+        if ticker.asleep:
+            self.wake_ticker()
         # One unit more than is left: wasmtime checks at loops and entries only, so a guest may
         # overdraw by less than a block, and nothing left then means that it did.
         fuel = self._fuel
         fuel.value = meter.fuel_left + 1
         _set_fuel(self.context, fuel)
         self.interrupts.arm(thread)
-        ticker = self._ticker
-        ticker.used = True
-        if ticker.asleep:
-            ticker.poke()
+
+    def wake_ticker(self) -> None:
+        """Have the clock tick. Raises HostError where the process gets no thread for it."""
+        try:
+            self._ticker.poke()
+        except BaseException:
+            self.inside = 0  # nobody goes in without a clock
+            raise
 
     def leave(self) -> float:
         """Book what the entry cost, whatever came of it. The time it ended."""

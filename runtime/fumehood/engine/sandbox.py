@@ -137,6 +137,10 @@ class Sandbox(Made):
             self.inside = thread = _ident()
             self.deadline = deadline
             self.guest_until = until
+            ticker = self._ticker
+            ticker.used = True
+            if ticker.asleep:
+                self.wake_ticker()
             fuel = self._fuel
             left = meter.fuel_left
             if left == self._budget:
@@ -152,10 +156,6 @@ class Sandbox(Made):
                     interrupts.old = old
                     _swap(_SIGINT, interrupts)
                     armed = True
-            ticker = self._ticker
-            ticker.used = True
-            if ticker.asleep:
-                ticker.poke()
 
             error = _run(self.context, function, self._raw_ref, _ONE, self._trap_ref)
 

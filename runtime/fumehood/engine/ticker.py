@@ -13,6 +13,7 @@ import weakref
 from typing import Any, Final
 
 from fumehood.engine import native
+from fumehood.errors import HostError
 
 TICK: Final = 0.01
 """Seconds. A deadline is noticed at most one tick late."""
@@ -65,10 +66,15 @@ class Ticker:
         runs without ticks."""
         with self._lock:
             if self._thread is None:
-                self._thread = threading.Thread(
-                    target=self._run, name="fumehood-ticker", daemon=True
-                )
-                self._thread.start()
+                thread = threading.Thread(target=self._run, name="fumehood-ticker", daemon=True)
+                try:
+                    thread.start()
+                except RuntimeError as problem:
+                    raise HostError(
+                        f"there is no thread for the clock that ends guests: {problem}",
+                        hint="the process has as many threads as it may have",
+                    ) from problem
+                self._thread = thread
             self.asleep = False
             self._wake.set()
 
