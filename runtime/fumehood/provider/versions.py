@@ -132,10 +132,10 @@ class Versions:
 
 
 def stamp(path: Path) -> object:
-    """What changes when the file at `path` does; None where there is none."""
+    """What changes when the file at `path` does; None where there is none, or cannot be."""
     try:
         status = os.stat(path)  # noqa: PTH116 - 2 µs; Path.stat takes three times that
-    except OSError:
+    except (OSError, ValueError):  # a NUL in it, say: whoever opens it tells so
         return None
     return status.st_mtime_ns, status.st_size, status.st_ino
 
