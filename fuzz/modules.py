@@ -209,11 +209,17 @@ def check_smith(case: dict[str, str]) -> None:
     both_ways(module)
 
 
+_PANIC = 101
+"""How a Rust program ends that panics."""
+
+
 def _made(kind: str, data: bytes) -> bytes | None:
     command = [str(tools.smith()), kind]
     if kind == "plain":
         command.append(str(importable()))
     done = subprocess.run(command, input=data, capture_output=True, check=False, timeout=60)
+    if done.returncode == _PANIC and b"/wasm-smith-" in done.stderr:
+        return None  # an assertion of wasm-smith's own (`max >= min`): no module came of it
     assert done.returncode in (0, 3), f"wasm-smith failed: {done.stderr[-500:]!r}"
     return done.stdout if done.returncode == 0 else None
 
