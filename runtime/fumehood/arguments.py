@@ -36,8 +36,8 @@ def items(value: object, what: str, of: str) -> list[Any]:
     for text, bytes and mappings."""
     if value is None:
         return []
-    if type(value) in (list, tuple):  # nearly always; the questions below cost 1 µs
-        return list(value)  # type: ignore[call-overload,no-any-return]
+    if isinstance(value, (list, tuple)):  # nearly always; the questions below cost 1 µs
+        return list(value)
     if isinstance(value, str | bytes | bytearray | memoryview):
         kind = "text" if isinstance(value, str) else type(value).__name__
         raise UsageError(f"{what} must be a list of {of}, not one {kind}")

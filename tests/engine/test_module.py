@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import stat
+import threading
 from pathlib import Path
 
 import pytest
 
 from fumehood.engine import load_module
 from fumehood.engine import module as module_file
-from fumehood.engine.cache import ModuleCache, default_cache
+from fumehood.engine.cache import ModuleCache, default_cache, mac_of
 from fumehood.engine.compiler import compile_in_child, plain
 from fumehood.engine.machine import machine
 from fumehood.engine.merging import merging
@@ -297,3 +298,16 @@ def test_without_a_cache_modules_still_load(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(module_file, "_cache", lambda: None)
     monkeypatch.setattr(module_file, "_compiled", type(module_file._compiled)())
     assert load_module(big()).exports["run"].callable
+
+
+def test_a_large_artefact_is_verified_without_a_thread_to_be_had(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    content = bytes(range(256)) * (1 << 13)
+
+    def refuse(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with_threads = mac_of(b"key", "name", content)
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    assert mac_of(b"key", "name", content) == with_threads

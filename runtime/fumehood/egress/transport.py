@@ -1,4 +1,4 @@
-"""Connections: httpcore's pools on our own network back end.
+"""Connections: pools by grant and scheme on our own network back end.
 
 The back end dials the address that was decided on, never a name, while Host, SNI and certificate
 check keep the name. Pools are keyed by grant, so a connection that is kept alive never serves an
@@ -8,7 +8,6 @@ entry that was not granted its address.
 from __future__ import annotations
 
 import functools
-import logging
 import os
 import socket
 import ssl
@@ -212,16 +211,6 @@ def share(operation: Operation, seconds: float) -> Callable[[], float]:
     return check
 
 
-class _Quiet(logging.Filter):
-    """Keeps httpcore's debug log free of our exchanges: it prints reply headers unscrubbed."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        return current.get(None) is None
-
-
-_quiet: Final = _Quiet()
-
-
 @dataclass(slots=True)
 class Lease:
     """A pool with the number of those who use it."""
@@ -243,8 +232,6 @@ class Pools:
         self._closed = False
         self._streams: weakref.WeakSet[SocketStream] = weakref.WeakSet()
         _living.add(self)
-        for name in ("connection", "http11", "proxy"):
-            logging.getLogger(f"httpcore.{name}").addFilter(_quiet)
 
     def acquire(self, grant: Grant, scheme: str) -> Lease:
         """The pool for `grant`; give it back with `release`. Raises ClosedError."""
@@ -299,7 +286,7 @@ class Pools:
         )
 
     def _via(self) -> httpcore.Proxy | None:
-        """The proxy, for httpcore."""
+        """The proxy, in httpcore's words."""
         if self._proxy is None:
             return None
         url, basic = self._proxy.url, self._proxy.authorization

@@ -20,6 +20,7 @@ import stat
 import sys
 import tempfile
 import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -134,22 +135,33 @@ def mac_of(key: bytes, name: str, content: bytes | memoryview) -> bytes:
     its content. They are nearly all of a load from the cache, and hashing releases the GIL: of
     what is large each half gets a thread."""
     half = len(content) // 2
+    digests = [b"", b""]
     with memoryview(content) as view, view[:half] as first, view[half:] as second:
-        if len(content) < _WORTH_A_THREAD:
-            digests = [hmac.digest(key, first, "sha256")]
-            digests.append(hmac.digest(key, second, "sha256"))
-        else:
-            digests = []
-            thread = threading.Thread(
-                target=lambda: digests.append(hmac.digest(key, first, "sha256"))
-            )
-            thread.start()
-            try:
-                other = hmac.digest(key, second, "sha256")
-            finally:
-                thread.join()
-            digests.append(other)
+
+        def digest_first() -> None:
+            digests[0] = hmac.digest(key, first, "sha256")
+
+        with _beside(digest_first, len(content) >= _WORTH_A_THREAD):
+            digests[1] = hmac.digest(key, second, "sha256")
     return hmac.digest(key, name.encode() + b"\0" + b"".join(digests), "sha256")
+
+
+@contextlib.contextmanager
+def _beside(work: Callable[[], None], threaded: bool) -> Iterator[None]:
+    """Have `work` done by the end of the block, on a thread if one is wanted and to be had."""
+    thread = threading.Thread(target=work) if threaded else None
+    try:
+        if thread is not None:
+            thread.start()
+    except RuntimeError:  # the process has as many as it may have
+        thread = None
+    try:
+        yield
+    finally:
+        if thread is None:
+            work()
+        else:
+            thread.join()
 
 
 def _foreign(state: os.stat_result) -> bool:
