@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 from bench.sides.side import Job, Side, payload
 
 
-class Caller(Side):
+class Caller(Side, ABC):
     """The same jobs, each through what the package offers its users for it.
 
     `guest` is the file; `export` is called with `data` where given, else with a payload of the
@@ -25,13 +26,13 @@ class Caller(Side):
     def _input(self, size: int) -> bytes:
         return payload(size) if self._data is None else self._data.encode()
 
+    @abstractmethod
     def _compile(self) -> Any:
         """Load the module."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _instance(self, compiled: Any) -> Any:
         """An instance of it."""
-        raise NotImplementedError
 
     def load(self) -> Job:
         """Load the module: read it, look it up or compile it. No instance is made."""
@@ -51,9 +52,9 @@ class Caller(Side):
         plugin = self._instance(self._compile())
         return partial(plugin.call, self._export, self._input(size))
 
+    @abstractmethod
     def fresh(self, size: int = 11) -> Job:
         """A new instance of the loaded module, one call, and its end."""
-        raise NotImplementedError
 
 
 class Fumehood(Caller):

@@ -12,6 +12,7 @@ import socket
 import statistics
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
@@ -97,20 +98,20 @@ async def with_tasks(
     return tally.answer()
 
 
-class Client(Side):
+class Client(Side, ABC):
     """A client that asks the same question again and again."""
 
     def __init__(self, port: int) -> None:
         self._url = f"http://127.0.0.1:{port}/v1/"
         self._runner = asyncio.Runner()
 
+    @abstractmethod
     def _sync(self) -> Callable[[], str]:
         """One chat: its answer's text."""
-        raise NotImplementedError
 
+    @abstractmethod
     async def _async(self) -> Callable[[], Awaitable[str]]:
         """The same on an event loop."""
-        raise NotImplementedError
 
     def sync(self, concurrency: int, requests: int) -> Job:
         """Chats by threads that share one client."""

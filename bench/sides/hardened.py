@@ -40,10 +40,6 @@ class Bare:
         headers = tuple((name.decode(), value.decode()) for name, value in reply.headers)
         return self._response(reply.status, headers, reply.content)
 
-    def stream(self, *_arguments: Any, **_more: Any) -> Any:
-        """Not used here."""
-        raise NotImplementedError
-
     def close(self) -> None:
         """Close the connections."""
         self._pool.close()
