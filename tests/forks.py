@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import faulthandler
+import gc
 import os
 import select
 import signal
@@ -39,8 +40,8 @@ def in_child(work: Callable[[], object]) -> None:
     os.close(theirs)
     said = _read(ours)
     os.close(ours)
-    if not said:
-        os.kill(pid, signal.SIGKILL)  # it hangs, or is gone without a word
+    if said != "fine":
+        os.kill(pid, signal.SIGKILL)  # it may hang, or be gone without a word
     _, status = os.waitpid(pid, 0)
     if said != "fine":
         code = os.waitstatus_to_exitcode(status)
@@ -67,3 +68,14 @@ def beside(work: Callable[[threading.Event], object]) -> Iterator[None]:
     yield
     thread.join(PATIENCE)
     assert not thread.is_alive()
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Without garbage, and without its collection."""
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()

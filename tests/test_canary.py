@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import logging
 import os
 
@@ -89,7 +90,7 @@ def test_the_wire(
 def test_logs_lines_receipts_and_errors(canary: Watch) -> None:
     with canary.expected() as found:
         logging.getLogger("fumehood.plugin.x").warning("it is %s", KEY)
-        chain.seal({"plugin": KEY}, 1, chain.START)
+        chain.seal(json.dumps({"plugin": KEY}).encode(), 1, chain.START)
         Meter(Limits(), plugin=KEY).receipt()
         with pytest.raises(PluginError):
             raise PluginError(f"said {VALUE}")

@@ -20,7 +20,7 @@ from fumehood.imports.vars import VarStore
 from fumehood.plugin.compiled import CompiledPlugin
 from fumehood.provider.runtime import Session
 from fumehood.testing.stub import StubServer
-from tests.forks import beside, in_child, needs_fork
+from tests.forks import beside, in_child, needs_fork, uncollected
 from tests.provider.test_wasm import KEY, plugin_of
 
 pytestmark = needs_fork
@@ -190,7 +190,9 @@ def test_locks_that_other_threads_hold() -> None:
         Plugin(GUEST, functions=[Waiting().function]) as plugin,
     ):
         plugin.call("count")
-        with beside(hold):
+        # What another test dropped must not be collected by a thread of the stub meanwhile: it
+        # would wait for a lock, and the child for the stub.
+        with uncollected(), beside(hold):
             assert len(held) > 8
 
             def child() -> None:

@@ -100,6 +100,17 @@ class TestTotal:
         assert done.stdout == "7 passed, 3 failed, 0 skipped\n"
         assert done.returncode == 1
 
+    def test_names_what_failed(self, tmp_path: Path) -> None:
+        (tmp_path / "test.xml").write_text(
+            '<testsuites><testsuite tests="2" failures="1"><testcase classname="tests.a" name="b">'
+            '<failure message="assert 1 == 2&#10;more"/></testcase>'
+            '<testcase classname="tests.a" name="c"/></testsuite></testsuites>'
+        )
+        assert self.total(tmp_path, 1).stdout.splitlines() == [
+            "test: tests.a::b: 'assert 1 == 2\\nmore'",
+            "1 passed, 1 failed, 0 skipped",
+        ]
+
     def test_a_failed_stage_without_a_failed_test_counts(self, tmp_path: Path) -> None:
         self.report(tmp_path / "a.xml", 10, 0, 0, 0)
         done = self.total(tmp_path, 1)

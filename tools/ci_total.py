@@ -13,7 +13,7 @@ from pathlib import Path
 
 
 def main() -> int:
-    """Print `N passed, N failed, N skipped`."""
+    """Print what failed, then `N passed, N failed, N skipped`."""
     folder, failed_stages = Path(sys.argv[1]), int(sys.argv[2])
     tests = failed = skipped = 0
     for report in sorted(folder.glob("*.xml")):
@@ -21,6 +21,10 @@ def main() -> int:
             tests += int(suite.get("tests", 0))
             failed += int(suite.get("failures", 0)) + int(suite.get("errors", 0))
             skipped += int(suite.get("skipped", 0))
+            for case in suite.iter("testcase"):
+                for problem in (*case.iter("failure"), *case.iter("error")):
+                    where = f"{case.get('classname')}::{case.get('name')}"
+                    print(f"{report.stem}: {where}: {(problem.get('message') or '')[:200]!r}")
     passed = tests - failed - skipped
     failed = max(failed, failed_stages)
     if tests == 0 and failed == 0:

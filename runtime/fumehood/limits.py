@@ -197,8 +197,4 @@ class Receipt:
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON-ready copy."""
-        import msgspec  # not needed by who only asks for limits
-
-        # an audited call does it: `dataclasses.asdict` takes 14 µs
-        facts: dict[str, Any] = msgspec.to_builtins(self)
-        return facts
+        return dataclasses.asdict(self)

@@ -29,7 +29,7 @@ from fumehood.errors import (
 )
 from fumehood.limits import Exchange, Limits, Receipt
 from fumehood.meter import MAX_DENIALS, Denial, Meter
-from fumehood.provider import Registry, audit, chain
+from fumehood.provider import Registry, appender, audit, chain
 from fumehood.provider.audit import Audit, Granted, Settings, check
 from tests.counts import AUDIT_LINES
 from tests.provider.fakes import Export, FakeClient, provider, split
@@ -332,7 +332,7 @@ def test_a_long_last_line_is_found(path: Path) -> None:
     for _ in range(3):
         trail.write(dataclasses.replace(RECEIPT, http=many), None)
     opened(path).close()  # it reads the last line, the writer knows it
-    assert path.stat().st_size > 10 * audit._BLOCK
+    assert path.stat().st_size > 10 * appender._BLOCK
     assert [line["seq"] for line in lines(path)] == [1, 2, 3, 4]
     assert check(path).problems == ()
 
@@ -360,10 +360,59 @@ def test_what_somebody_did_to_the_file_since_is_seen(path: Path, change: str) ->
     if change == "another file":
         path.unlink()
     path.write_bytes(first + b"x" * (len(second) - 1) + b"\n")
-    later = path.stat().st_mtime_ns + 10**9
-    os.utime(path, ns=(later, later))
-    with pytest.raises(HostError, match="not an audit line"):
+    if change == "another file":
+        with pytest.raises(HostError, match="not an audit line"):
+            trail.write(RECEIPT, None)
+        return
+    trail.write(RECEIPT, None)  # the chain goes on from what was there before, and shows the change
+    assert [number for number, _ in check(path).problems] == [2, 3]
+
+
+def test_a_rotated_file_is_left_and_a_new_one_begun(path: Path, tmp_path: Path) -> None:
+    trail = opened(path)
+    trail.write(RECEIPT, None)
+    path.rename(tmp_path / "old.jsonl")
+    trail.write(RECEIPT, None)
+    trail.write(RECEIPT, None)
+    assert (check(path).lines, check(path).problems) == (2, ())
+    assert check(tmp_path / "old.jsonl").lines == 1
+
+
+def test_after_a_file_that_could_not_be_opened_lines_go_on(path: Path, tmp_path: Path) -> None:
+    trail = opened(path)
+    trail.write(RECEIPT, None)
+    path.rename(tmp_path / "old.jsonl")
+    path.mkdir()
+    for _ in range(2):
+        with pytest.raises(HostError, match="cannot be written"):
+            trail.write(RECEIPT, None)
+    path.rmdir()
+    trail.write(RECEIPT, None)
+    assert check(path).lines == 1
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(HostError, match="cannot be written"):
         trail.write(RECEIPT, None)
+    trail.close()
+    with pytest.raises(HostError, match="closed"):
+        trail.write(RECEIPT, None)
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs Linux's list of open files")
+def test_the_file_is_closed(path: Path) -> None:
+    def held() -> list[str]:
+        links = [link for link in Path("/proc/self/fd").iterdir() if link.is_symlink()]
+        return [name for name in map(os.readlink, links) if name == str(path)]
+
+    trail = opened(path)
+    trail.write(RECEIPT, None)
+    assert held() == [str(path)]
+    trail.close()
+    assert held() == []
+    path.write_text("hello")
+    with pytest.raises(ConfigError):
+        opened(path)
+    assert held() == []
 
 
 def test_a_secret_in_a_host_name_is_scrubbed_whatever_json_escapes(path: Path) -> None:
@@ -422,7 +471,7 @@ def test_a_full_disk_fails_the_call_and_leaves_no_half_line(
             raise OSError(28, "No space left on device")
         return write(fd, bytes(data)[: len(data) - 50])
 
-    monkeypatch.setattr(audit.os, "write", half)
+    monkeypatch.setattr(appender.os, "write", half)
     with pytest.raises(HostError, match="No space left"):
         trail.write(RECEIPT, None)
     monkeypatch.undo()
@@ -433,7 +482,7 @@ def test_a_full_disk_fails_the_call_and_leaves_no_half_line(
 
 def test_a_lock_that_is_not_given_back(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     trail = opened(path)
-    monkeypatch.setattr(audit, "PATIENCE", 0.02)
+    monkeypatch.setattr(appender, "PATIENCE", 0.02)
     fd = os.open(path, os.O_RDWR)
     try:
         with audit.locked(fd, 1.0), pytest.raises(HostError, match="another process"):
@@ -454,7 +503,7 @@ def test_sync(
 ) -> None:
     trail = opened(path, sync)
     calls: list[int] = []
-    monkeypatch.setattr(audit.os, "fsync", calls.append)
+    monkeypatch.setattr(appender.os, "fsync", calls.append)
     seen: list[int] = []
     for end in (False, False, True):
         before = len(calls)

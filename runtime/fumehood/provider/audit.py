@@ -6,16 +6,18 @@ and what it took: the hosts contacted, bytes, fuel. No prompt, no key, no path o
 
 from __future__ import annotations
 
-import contextlib
 import datetime
 import os
 import stat
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
+
+from fumehood.abi import jsonwire
 from fumehood.egress.patterns import Pattern
 from fumehood.egress.policy import Grant
 from fumehood.egress.secrets import NO_SECRETS, Secrets
@@ -28,21 +30,16 @@ from fumehood.errors import (
     ProviderError,
     TransportError,
 )
-from fumehood.limits import Receipt, quantity
+from fumehood.limits import Exchange, Receipt, quantity
 from fumehood.meter import Denial
 from fumehood.provider import chain
+from fumehood.provider.appender import PATIENCE, Appender
 from fumehood.provider.filelock import locked
 
-PATIENCE: Final = 30.0
-"""Seconds to wait for other processes that write the file."""
 ALWAYS: Final = "always"
 NEVER: Final = "never"
 
-_FIRST: Final = b'{"seq":1,'
-"""How the first line of all begins."""
-_BLOCK: Final = 16 * 1024
 _READ_FLAGS: Final = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-_FLAGS: Final = os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +91,19 @@ class Granted:
     given: tuple[str, ...] = ()
     """Secrets that the plugin itself holds (`slot = false`)."""
     secrets: Secrets = field(default=NO_SECRETS, repr=False)
+    encoded: msgspec.Raw = field(init=False, repr=False)
+    """Hosts, ports and private networks, as they stand in each line."""
+    text: str = field(init=False, repr=False)
+    """The texts in it."""
+
+    def __post_init__(self) -> None:
+        grants = {
+            "hosts": self.hosts,
+            "ports": "any" if self.ports is None else self.ports,
+            "private": self.private,
+        }
+        object.__setattr__(self, "encoded", msgspec.Raw(jsonwire.encode(grants)))
+        object.__setattr__(self, "text", "\n".join(self.hosts))
 
     @classmethod
     def of(cls, grant: Grant, secrets: Secrets) -> Granted:
@@ -108,23 +118,13 @@ class Granted:
 
 
 class Audit:
-    """Appends to one file. Safe between threads and processes, and across `fork`: each line is
-    written with a descriptor of its own, under the file's lock, after the line that is then last.
-    """
+    """Appends to one file. Safe between threads and processes, and across `fork` (`Appender`)."""
 
     def __init__(self, settings: Settings) -> None:
         """Raises ConfigError where the file cannot be written, or holds something else."""
         self._settings = settings
-        self._closed = False
-        self._synced = time.monotonic()
-        self._waiting = False
-        self._tail: _Tail | None = None
         try:
-            with self._opened() as fd:
-                _last(fd)
-                if settings.sync is not None:
-                    os.fsync(fd)
-                    _sync_folder(settings.path.parent)
+            self._file = Appender(settings.path, settings.sync)
         except (OSError, ValueError) as problem:
             raise ConfigError(
                 f"the audit file cannot be written: {problem}",
@@ -146,153 +146,90 @@ class Audit:
     ) -> None:
         """Record one call. Raises HostError where the line cannot be written: a call that leaves
         no trace would be worse than one that fails."""
-        if self._closed:
-            raise HostError("the audit file was closed")
-        fields = _fields(receipt, error, granted, denied, denied_more)
+        line = _line(receipt, error, granted, denied, denied_more)
         try:
-            with self._opened() as fd:
-                self._append(fd, fields)
+            self._file.append(line)
         except (OSError, ValueError) as problem:
             raise HostError(f"the audit line cannot be written: {problem}") from None
 
     def close(self) -> None:
         """End it; force to the disk what waits for that. Idempotent."""
-        if self._closed:
-            return
-        self._closed = True
-        if self._waiting:
-            with contextlib.suppress(OSError), self._opened() as fd:
-                os.fsync(fd)
-
-    @contextlib.contextmanager
-    def _opened(self) -> Iterator[int]:
-        """The file, locked. Raises OSError, ValueError where it is no file."""
-        fd = os.open(self._settings.path, _FLAGS, 0o600)
-        try:
-            if not stat.S_ISREG(os.fstat(fd).st_mode):
-                raise ValueError(f"{self._settings.path} is not a file")
-            with locked(fd, PATIENCE):
-                yield fd
-        finally:
-            os.close(fd)
-
-    def _append(self, fd: int, fields: Mapping[str, Any]) -> None:
-        tail = self._tail
-        if tail is not None and tail.stamp == _stamp(fd):  # nobody wrote since
-            size, seq, prev, torn = tail.stamp[2], tail.seq, tail.hash, False
-        else:
-            size, seq, prev, torn = _last(fd)
-        self._tail = None
-        line = (b"\n" if torn else b"") + chain.seal(fields, seq + 1, prev)
-        view = memoryview(line)
-        try:
-            while view:
-                view = view[os.write(fd, view) :]
-        except OSError:
-            with contextlib.suppress(OSError):
-                os.ftruncate(fd, size)  # half a line would break the chain
-            raise
-        self._tail = _Tail(_stamp(fd), seq + 1, chain.sealed_hash(line))
-        sync = self._settings.sync
-        if sync is None:
-            return
-        now = time.monotonic()
-        self._waiting = now - self._synced < sync
-        if not self._waiting:
-            os.fsync(fd)
-            self._synced = now
+        self._file.close()
 
 
-@dataclass(frozen=True, slots=True)
-class _Tail:
-    """The last line as we wrote it: known without reading it again, as long as the file is the
-    same. What is changed within one tick of its clock breaks the chain, as any change does."""
+class _Line(msgspec.Struct, omit_defaults=True, gc=False):
+    """What a line says, beside its place in the chain. Encoded as it stands: a dict that is built
+    for each call costs twice as much."""
 
-    stamp: tuple[int, int, int, int]
-    seq: int
-    hash: str
-
-
-def _stamp(fd: int) -> tuple[int, int, int, int]:
-    """Which file it is, its size and when it was changed. To be taken under the lock."""
-    found = os.fstat(fd)
-    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
-
-
-def _last(fd: int) -> tuple[int, int, str, bool]:
-    """The file's size, number and hash of its last line, and whether a torn one comes after it.
-
-    Raises ValueError where the file is no audit file.
-    """
-    size = os.lseek(fd, 0, os.SEEK_END)
-    if size == 0:
-        return 0, 0, chain.START, False
-    text = b""
-    start = size
-    while start > 0 and size - start < chain.MAX_LINE:
-        step = min(start, _BLOCK)
-        start -= step
-        os.lseek(fd, start, os.SEEK_SET)
-        text = _read(fd, step) + text
-        end = text.rfind(b"\n")
-        first = text.rfind(b"\n", 0, end) if end > 0 else -1
-        if end < 0 or (first < 0 and start > 0):
-            continue
-        link = chain.parse(text[first + 1 : end])
-        if link is None:
-            break
-        return size, link.seq, link.hash, end + 1 < len(text)
-    if start == 0 and b"\n" not in text and _FIRST.startswith(text[: len(_FIRST)]):
-        return size, 0, chain.START, True  # the first line of all is torn
-    raise ValueError("its last line is not an audit line")
+    time: str
+    outcome: str
+    plugin: str
+    sha256: str
+    operation: str
+    fuel: int
+    wall: float
+    guest_time: float
+    memory_peak: int
+    host_calls: int
+    log_dropped: int
+    fresh: bool
+    http: list[Exchange]
+    sent: int
+    received: int
+    grants: msgspec.Raw
+    detail: str | int | None = None
+    """What kind of error."""
+    secrets_given: tuple[str, ...] = ()
+    denied: Sequence[Denial] = ()
+    denied_more: int = 0
 
 
-def _read(fd: int, count: int) -> bytes:
-    parts: list[bytes] = []
-    while count > 0 and (part := os.read(fd, count)):
-        parts.append(part)
-        count -= len(part)
-    return b"".join(parts)
-
-
-def _fields(
+def _line(
     receipt: Receipt,
     error: Error | None,
     granted: Granted,
     denied: Sequence[Denial],
     denied_more: int,
-) -> dict[str, Any]:
-    facts = receipt.to_dict()
-    exchanges = facts.pop("http")
-    detail = None if error is None else _detail(error)
-    fields: dict[str, Any] = {
-        "time": _now(),
-        "outcome": "done" if error is None else error.code,
-    }
-    if detail is not None:
-        fields["detail"] = detail
-    fields |= facts
-    fields["grants"] = {
-        "hosts": list(granted.hosts),
-        "ports": "any" if granted.ports is None else list(granted.ports),
-        "private": list(granted.private),
-    }
-    if granted.given:
-        fields["secrets_given"] = list(granted.given)
-    fields["http"] = exchanges
-    fields["sent"] = sum(exchange["sent"] for exchange in exchanges)
-    fields["received"] = sum(exchange["received"] for exchange in exchanges)
-    if denied:
-        fields["denied"] = [{"reason": item.reason, "host": item.host} for item in denied]
-    if denied_more:
-        fields["denied_more"] = denied_more
+) -> bytes:
+    """A line as a JSON object, without its place in the chain."""
+    http = receipt.http
+    sent = received = 0
+    texts = [receipt.plugin, granted.text]
+    for exchange in http:
+        sent += exchange.sent
+        received += exchange.received
+        texts.append(exchange.host)
+    for denial in denied:
+        texts.append(denial.host or "")
+    line = jsonwire.encode(
+        _Line(
+            _now(),
+            "done" if error is None else error.code,
+            receipt.plugin,
+            receipt.sha256,
+            receipt.operation,
+            receipt.fuel,
+            receipt.wall,
+            receipt.guest_time,
+            receipt.memory_peak,
+            receipt.host_calls,
+            receipt.log_dropped,
+            receipt.fresh,
+            http,
+            sent,
+            received,
+            granted.encoded,
+            None if error is None else _detail(error),
+            granted.given,
+            denied,
+            denied_more,
+        )
+    )
     # One search instead of some thirty: the other texts are our own words, a digest, a time.
-    others = (receipt.plugin, *granted.hosts, *(each["host"] for each in exchanges))
-    text = "\n".join((*others, *(item.host or "" for item in denied)))
+    text = "\n".join(texts)
     if granted.secrets.scrub_text(text) is text:
-        return fields
-    cleaned: dict[str, Any] = _scrubbed(fields, granted.secrets)
-    return cleaned
+        return line
+    return jsonwire.encode(_scrubbed(jsonwire.decode(line, "the line"), granted.secrets))
 
 
 _second: tuple[int, str] = (0, "")
@@ -345,17 +282,6 @@ def _host(pattern: Pattern) -> str:
     scheme = "" if pattern.scheme is None else f"{pattern.scheme}://"
     port = "" if pattern.port is None else f":{pattern.port}"
     return f"{scheme}{host}{port}"
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a new file's name durable, where the system can."""
-    if os.name != "posix":
-        return
-    fd = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def check(path: Path, head: str | None = None) -> chain.Report:

@@ -11,11 +11,10 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, BinaryIO, Final
+from typing import BinaryIO, Final
 
-from fumehood.abi import jsonwire
 from fumehood.limits import MIB
 
 START: Final = "0" * 64
@@ -51,10 +50,11 @@ class Report:
     problems: tuple[tuple[int, str], ...]
 
 
-def seal(fields: Mapping[str, Any], seq: int, prev: str) -> bytes:
-    """A line with its newline: `fields` after `seq`, then `prev` and the hash."""
-    body = jsonwire.encode({"seq": seq, **fields, "prev": prev})[:-1]
-    return body + b',"hash":"' + hashlib.sha256(body).hexdigest().encode() + b'"}\n'
+def seal(document: bytes, seq: int, prev: str) -> bytes:
+    """A line with its newline: the fields of `document`, a compact JSON object that has some,
+    after `seq`; then `prev` and the hash."""
+    body = b'{"seq":%d,%b,"prev":"%b"' % (seq, document[1:-1], prev.encode())
+    return b'%b,"hash":"%b"}\n' % (body, hashlib.sha256(body).hexdigest().encode())
 
 
 def sealed_hash(line: bytes) -> str:

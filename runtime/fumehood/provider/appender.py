@@ -1,0 +1,200 @@
+"""The file of chained lines (`chain`) as its writers share it: threads, processes, forked children.
+
+The file is kept open, since opening it anew for each line costs a fifth of the line (`bench`, the
+cost of the hardening). Its lock is of the open file, so the threads of a process share it and take
+a lock of their own before; a forked child opens the file again. Where the name leads to another
+file by now, as after a rotation, lines go on there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from fumehood import forks
+from fumehood.provider import chain
+from fumehood.provider.filelock import locked
+
+PATIENCE: Final = 30.0
+"""Seconds to wait for other threads, and for other processes, that write the file."""
+
+_FIRST: Final = b'{"seq":1,'
+"""How the first line of all begins."""
+_BLOCK: Final = 16 * 1024
+_FLAGS: Final = os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Tail:
+    """The last line as we wrote it: known without reading it again as long as the file ends there.
+
+    Writers only append, so a file of the same size is the same file. One that somebody changed
+    without changing its size is not read again, and the next line does not fit what is there now.
+    """
+
+    size: int
+    seq: int
+    hash: str
+
+
+class Appender:
+    """Writes lines to the end of one file. Safe between threads and processes, and across `fork`:
+    each line is written under the locks, after the line that is then last."""
+
+    def __init__(self, path: Path, sync: float | None) -> None:
+        """`sync`: 0 forces every line to the disk; else the seconds that lines may wait for the
+        next one; None leaves it to the system.
+
+        Raises OSError where the file cannot be written, ValueError where it holds something else.
+        """
+        self._path = path
+        self._sync = sync
+        self._synced = time.monotonic()
+        self._waiting = False
+        self._closed = False
+        self._tail: _Tail | None = None
+        self._fd: int | None = None
+        self._threads = forks.lock()
+        fd = self._open()
+        try:
+            with locked(fd, PATIENCE):
+                _last(fd)
+                if sync is not None:
+                    os.fsync(fd)
+                    _sync_folder(path.parent)
+        except BaseException:
+            self._forget()
+            raise
+
+    def append(self, document: bytes) -> None:
+        """Write a JSON object as the next line (`chain.seal`).
+
+        Raises OSError where it cannot be written, nothing of it being left; ValueError where the
+        file ends with something else than a line, or was closed.
+        """
+        until = time.monotonic() + PATIENCE
+        with self._threads:
+            if self._closed:
+                raise ValueError("the file was closed")
+            fd = self._fd
+            if fd is not None and self._forks == forks.count:
+                with locked(fd, until - time.monotonic()):
+                    found = _named(self._path)
+                    if found is not None and os.path.samestat(found, self._stat):
+                        self._write(fd, found.st_size, document)
+                        return
+            # a child of who opened it, or the name leads elsewhere by now
+            self._forget()
+            fd = self._open()
+            with locked(fd, until - time.monotonic()):
+                self._write(fd, os.fstat(fd).st_size, document)
+
+    def close(self) -> None:
+        """End it; force to the disk what waits for that. Idempotent."""
+        with self._threads:
+            if not self._closed and self._waiting and self._fd is not None:
+                with contextlib.suppress(OSError):
+                    os.fsync(self._fd)
+            self._closed = True
+            self._forget()
+
+    def _open(self) -> int:
+        """Open the file. Raises OSError, ValueError where it is no file."""
+        fd = os.open(self._path, _FLAGS, 0o600)
+        self._fd, self._stat, self._forks = fd, os.fstat(fd), forks.count
+        if not stat.S_ISREG(self._stat.st_mode):
+            self._forget()
+            raise ValueError(f"{self._path} is not a file")
+        return fd
+
+    def _forget(self) -> None:
+        fd, self._fd, self._tail = self._fd, None, None
+        if fd is not None:
+            os.close(fd)
+
+    def _write(self, fd: int, size: int, document: bytes) -> None:
+        """Append to the file, which is locked and of `size` bytes."""
+        tail, torn = self._tail, False
+        if tail is not None and tail.size == size:  # nobody wrote since
+            seq, prev = tail.seq, tail.hash
+        else:
+            seq, prev, torn = _last(fd)
+        self._tail = None
+        line = (b"\n" if torn else b"") + chain.seal(document, seq + 1, prev)
+        done = 0
+        try:
+            while done < len(line):
+                done += os.write(fd, line[done:] if done else line)
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.ftruncate(fd, size)  # half a line would break the chain
+            raise
+        self._tail = _Tail(size + done, seq + 1, chain.sealed_hash(line))
+        sync = self._sync
+        if sync is None:
+            return
+        now = time.monotonic()
+        self._waiting = now - self._synced < sync
+        if not self._waiting:
+            os.fsync(fd)
+            self._synced = now
+
+
+def _named(path: Path) -> os.stat_result | None:
+    """What the name leads to."""
+    try:
+        return path.stat()
+    except FileNotFoundError:
+        return None
+
+
+def _last(fd: int) -> tuple[int, str, bool]:
+    """Number and hash of the file's last line, and whether a torn one comes after it.
+
+    Raises ValueError where the file is no file of such lines.
+    """
+    size = os.lseek(fd, 0, os.SEEK_END)
+    if size == 0:
+        return 0, chain.START, False
+    text = b""
+    start = size
+    while start > 0 and size - start < chain.MAX_LINE:
+        step = min(start, _BLOCK)
+        start -= step
+        os.lseek(fd, start, os.SEEK_SET)
+        text = _read(fd, step) + text
+        end = text.rfind(b"\n")
+        first = text.rfind(b"\n", 0, end) if end > 0 else -1
+        if end < 0 or (first < 0 and start > 0):
+            continue
+        link = chain.parse(text[first + 1 : end])
+        if link is None:
+            break
+        return link.seq, link.hash, end + 1 < len(text)
+    if start == 0 and b"\n" not in text and _FIRST.startswith(text[: len(_FIRST)]):
+        return 0, chain.START, True  # the first line of all is torn
+    raise ValueError("its last line is not an audit line")
+
+
+def _read(fd: int, count: int) -> bytes:
+    parts: list[bytes] = []
+    while count > 0 and (part := os.read(fd, count)):
+        parts.append(part)
+        count -= len(part)
+    return b"".join(parts)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a new file's name durable, where the system can."""
+    if os.name != "posix":
+        return
+    fd = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
