@@ -12,7 +12,6 @@ import contextlib
 import os
 import stat
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -22,24 +21,14 @@ from fumehood.provider.filelock import locked
 
 PATIENCE: Final = 30.0
 """Seconds to wait for other threads, and for other processes, that write the file."""
+LOOK: Final = 1.0
+"""Seconds after which it is looked up again which file has the name. A look costs as much as a lock,
+and what is written meanwhile is in the file that was moved away, whole."""
 
 _FIRST: Final = b'{"seq":1,'
 """How the first line of all begins."""
 _BLOCK: Final = 16 * 1024
 _FLAGS: Final = os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)
-
-
-@dataclass(frozen=True, slots=True)
-class _Tail:
-    """The last line as we wrote it: known without reading it again as long as the file ends there.
-
-    Writers only append, so a file of the same size is the same file. One that somebody changed
-    without changing its size is not read again, and the next line does not fit what is there now.
-    """
-
-    size: int
-    seq: int
-    hash: str
 
 
 class Appender:
@@ -57,8 +46,12 @@ class Appender:
         self._synced = time.monotonic()
         self._waiting = False
         self._closed = False
-        self._tail: _Tail | None = None
         self._fd: int | None = None
+        # The last line as we wrote it: known without reading it again as long as the file ends
+        # there. Writers only append, so a file of the same size is the same file. One that somebody
+        # changed without changing its size is not read again, and the next line does not fit it.
+        self._end = -1
+        self._seq, self._hash = 0, chain.START
         self._threads = forks.lock()
         fd = self._open()
         try:
@@ -77,22 +70,17 @@ class Appender:
         Raises OSError where it cannot be written, nothing of it being left; ValueError where the
         file ends with something else than a line, or was closed.
         """
-        until = time.monotonic() + PATIENCE
+        now = time.monotonic()
+        until = now + PATIENCE
         with self._threads:
             if self._closed:
                 raise ValueError("the file was closed")
             fd = self._fd
-            if fd is not None and self._forks == forks.count:
-                with locked(fd, until - time.monotonic()):
-                    found = _named(self._path)
-                    if found is not None and os.path.samestat(found, self._stat):
-                        self._write(fd, found.st_size, document)
-                        return
-            # a child of who opened it, or the name leads elsewhere by now
-            self._forget()
-            fd = self._open()
+            if fd is None or self._forks != forks.count or not self._named(now):
+                self._forget()
+                fd = self._open()
             with locked(fd, until - time.monotonic()):
-                self._write(fd, os.fstat(fd).st_size, document)
+                self._write(fd, document)
 
     def close(self) -> None:
         """End it; force to the disk what waits for that. Idempotent."""
@@ -107,25 +95,38 @@ class Appender:
         """Open the file. Raises OSError, ValueError where it is no file."""
         fd = os.open(self._path, _FLAGS, 0o600)
         self._fd, self._stat, self._forks = fd, os.fstat(fd), forks.count
+        self._looked = time.monotonic()
         if not stat.S_ISREG(self._stat.st_mode):
             self._forget()
             raise ValueError(f"{self._path} is not a file")
         return fd
 
+    def _named(self, now: float) -> bool:
+        """Whether the name still leads to the open file; looked up every `LOOK` seconds."""
+        if now - self._looked < LOOK:
+            return True
+        self._looked = now
+        try:
+            return os.path.samestat(self._path.stat(), self._stat)
+        except FileNotFoundError:
+            return False
+
     def _forget(self) -> None:
-        fd, self._fd, self._tail = self._fd, None, None
+        fd, self._fd, self._end = self._fd, None, -1
         if fd is not None:
             os.close(fd)
 
-    def _write(self, fd: int, size: int, document: bytes) -> None:
-        """Append to the file, which is locked and of `size` bytes."""
-        tail, torn = self._tail, False
-        if tail is not None and tail.size == size:  # nobody wrote since
-            seq, prev = tail.seq, tail.hash
+    def _write(self, fd: int, document: bytes) -> None:
+        """Append to the file, which is locked."""
+        size = os.lseek(fd, 0, os.SEEK_END)
+        if size == self._end:  # nobody wrote since
+            seq, prev, torn = self._seq, self._hash, False
         else:
             seq, prev, torn = _last(fd)
-        self._tail = None
-        line = (b"\n" if torn else b"") + chain.seal(document, seq + 1, prev)
+        self._end = -1
+        line, sealed = chain.seal(document, seq + 1, prev)
+        if torn:
+            line = b"\n" + line
         done = 0
         try:
             while done < len(line):
@@ -134,7 +135,7 @@ class Appender:
             with contextlib.suppress(OSError):
                 os.ftruncate(fd, size)  # half a line would break the chain
             raise
-        self._tail = _Tail(size + done, seq + 1, chain.sealed_hash(line))
+        self._end, self._seq, self._hash = size + done, seq + 1, sealed
         sync = self._sync
         if sync is None:
             return
@@ -143,14 +144,6 @@ class Appender:
         if not self._waiting:
             os.fsync(fd)
             self._synced = now
-
-
-def _named(path: Path) -> os.stat_result | None:
-    """What the name leads to."""
-    try:
-        return path.stat()
-    except FileNotFoundError:
-        return None
 
 
 def _last(fd: int) -> tuple[int, str, bool]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import datetime
 import os
 import stat
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -80,7 +79,7 @@ class Settings:
         return cls(folder / Path(path).expanduser(), seconds)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Granted:
     """What a provider was granted, as its lines say it. No path: an operator's URL may hold one."""
 
@@ -95,6 +94,8 @@ class Granted:
     """Hosts, ports and private networks, as they stand in each line."""
     text: str = field(init=False, repr=False)
     """The texts in it."""
+    clean: str | None = field(default=None, init=False, repr=False, compare=False)
+    """The last texts of a line that were searched for secrets and held none: mostly the same."""
 
     def __post_init__(self) -> None:
         grants = {
@@ -102,8 +103,8 @@ class Granted:
             "ports": "any" if self.ports is None else self.ports,
             "private": self.private,
         }
-        object.__setattr__(self, "encoded", msgspec.Raw(jsonwire.encode(grants)))
-        object.__setattr__(self, "text", "\n".join(self.hosts))
+        self.encoded = msgspec.Raw(jsonwire.encode(grants))
+        self.text = "\n".join(self.hosts)
 
     @classmethod
     def of(cls, grant: Grant, secrets: Secrets) -> Granted:
@@ -161,7 +162,7 @@ class _Line(msgspec.Struct, omit_defaults=True, gc=False):
     """What a line says, beside its place in the chain. Encoded as it stands: a dict that is built
     for each call costs twice as much."""
 
-    time: str
+    time: datetime.datetime
     outcome: str
     plugin: str
     sha256: str
@@ -203,7 +204,7 @@ def _line(
         texts.append(denial.host or "")
     line = jsonwire.encode(
         _Line(
-            _now(),
+            datetime.datetime.now(datetime.UTC),
             "done" if error is None else error.code,
             receipt.plugin,
             receipt.sha256,
@@ -227,24 +228,12 @@ def _line(
     )
     # One search instead of some thirty: the other texts are our own words, a digest, a time.
     text = "\n".join(texts)
+    if text == granted.clean:
+        return line
     if granted.secrets.scrub_text(text) is text:
+        granted.clean = text
         return line
     return jsonwire.encode(_scrubbed(jsonwire.decode(line, "the line"), granted.secrets))
-
-
-_second: tuple[int, str] = (0, "")
-"""The last second that was written, and its text."""
-
-
-def _now() -> str:
-    """The time in ISO 8601, to the millisecond, in UTC."""
-    global _second  # noqa: PLW0603 - a busy program writes hundreds of lines in one second
-    second, rest = divmod(time.time_ns(), 10**9)
-    known, text = _second
-    if known != second:
-        text = datetime.datetime.fromtimestamp(second, datetime.UTC).isoformat()[:-6]
-        _second = second, text
-    return f"{text}.{rest // 10**6:03}+00:00"
 
 
 def _detail(error: Error | None) -> str | int | None:

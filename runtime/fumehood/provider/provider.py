@@ -236,7 +236,7 @@ class Provider(Base):
         try:
             self._admit(session)
             reply = session.run(plan.op)
-            return plan.result(reply, session.receipt())
+            return plan.result(reply, session.conclude())
         except Error as error:
             failure = self._advised(error)
             raise

@@ -165,6 +165,7 @@ class Session:
         self._worker: Worker | None = None
         self._closed = False
         self._failed = False
+        self._concluded: Receipt | None = None
         self.on_item: Callable[[], None] | None = None
         """Called, on the guest's thread, when a started call has something for `poll`."""
 
@@ -254,11 +255,16 @@ class Session:
             error.raw = _scrubbed(error.raw, secrets)
         return error
 
+    def conclude(self) -> Receipt:
+        """The receipt of an operation that is over: nothing is counted after it."""
+        self._concluded = receipt = self.meter.receipt()
+        return receipt
+
     def record(self, audit: Audit, error: Error | None) -> None:
         """Write the operation's line. Raises HostError where it cannot be written."""
         meter = self.meter
-        granted = self._host.granted()
-        audit.write(meter.receipt(), error, granted, meter.denials, meter.denials_more)
+        receipt = self._concluded or meter.receipt()
+        audit.write(receipt, error, self._host.granted(), meter.denials, meter.denials_more)
 
     def fail(self) -> None:
         """The operation failed: its instance is not used again."""
