@@ -103,10 +103,10 @@ def summary(samples: Sequence[float]) -> Summary:
 def seconds(value: float) -> str:
     """A time in the unit that gives it three digits."""
     for unit, scale in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
-        if value >= scale:
+        if abs(value) >= scale:
             return (
                 f"{value / scale:.3g} {unit}"
-                if value < 100 * scale
+                if abs(value) < 100 * scale
                 else f"{value / scale:.0f} {unit}"
             )
     return f"{value / 1e-9:.3g} ns"

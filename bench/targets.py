@@ -100,11 +100,8 @@ def _bulk(rows: Rows, key: str) -> Outcome:
 
 
 def _hardening(rows: Rows) -> Outcome:
-    bare = _median(rows, "hardening", "bare")
-    costs = [
-        _median(rows, "hardening", side) / bare - 1
-        for side in ("without the audit", "everything on")
-    ]
+    bare, more = _median(rows, "hardening", "bare"), rows["hardening"].more
+    costs = [more[side]["cost_s"] / bare for side in ("without the audit", "everything on")]
     return _all(*(Outcome(f"{cost:.1%}", cost < 0.1) for cost in costs))
 
 

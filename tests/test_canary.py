@@ -90,7 +90,7 @@ def test_the_wire(
 def test_logs_lines_receipts_and_errors(canary: Watch) -> None:
     with canary.expected() as found:
         logging.getLogger("fumehood.plugin.x").warning("it is %s", KEY)
-        chain.seal(json.dumps({"plugin": KEY}).encode(), 1, chain.START)
+        chain.seal(json.dumps({"plugin": KEY}).encode())
         Meter(Limits(), plugin=KEY).receipt()
         with pytest.raises(PluginError):
             raise PluginError(f"said {VALUE}")

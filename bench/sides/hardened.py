@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import statistics
 import tempfile
 import time
@@ -14,7 +15,8 @@ from bench.sides.full import MODEL
 from bench.sides.side import Job, Side
 from bench.stub import TEXT
 
-VARIANTS: Final = ("everything on", "without the audit", "bare")
+BARE: Final = "bare"
+VARIANTS: Final = ("everything on", "without the audit", BARE)
 
 
 class Bare:
@@ -73,7 +75,8 @@ class Chats(Side):
         return dict(zip(VARIANTS, (everything, quiet, bare), strict=True))
 
     def turns(self, calls: int) -> Job:
-        """So many chats of each variant, one after the other in turn; medians by variant."""
+        """So many chats of each variant, one after the other in turn; medians by variant, and of
+        what each took longer than the bare one of its turn."""
         folder = tempfile.TemporaryDirectory()
         self._folder = folder  # lives as long as the side
         providers = self._variants(Path(folder.name))
@@ -95,6 +98,7 @@ class Chats(Side):
                 name: {
                     "wall": statistics.median(walls[name]),
                     "cpu": statistics.median(cpus[name]),
+                    "cost": statistics.median(map(operator.sub, walls[name], walls[BARE])),
                 }
                 for name in providers
             }

@@ -209,7 +209,14 @@ def test_median_and_quartiles() -> None:
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(2.5, "2.5 s"), (0.0123, "12.3 ms"), (0.5, "500 ms"), (2.449e-6, "2.45 µs"), (3e-9, "3 ns")],
+    [
+        (2.5, "2.5 s"),
+        (0.0123, "12.3 ms"),
+        (0.5, "500 ms"),
+        (2.449e-6, "2.45 µs"),
+        (3e-9, "3 ns"),
+        (-5e-6, "-5 µs"),
+    ],
 )
 def test_times_have_three_digits(value: float, text: str) -> None:
     assert report.seconds(value) == text
@@ -312,6 +319,7 @@ def test_memory_and_hardening_have_bounds() -> None:
     rows = [Row(key, key, more={"fumehood": {"resident_bytes": 200 * 1024.0}})
             for key in ("memory.small", "memory.bundled")]  # fmt: skip
     rows.append(_row("hardening", everything_on=1.2, without_the_audit=1.05, bare=1.0))
+    rows[-1].more = {"everything on": {"cost_s": 0.2}, "without the audit": {"cost_s": 0.05}}
     judged = _judged(*rows)
     hardening = judged["what the hardening costs a provider call: as shipped / with an audit"]
     assert judged["idle instance: small guest / bundled openai"]["met"] is True

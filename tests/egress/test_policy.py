@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import dataclasses
 from ipaddress import ip_address
 
 import pytest
 
+from fumehood.egress import policy
 from fumehood.egress.policy import (
     HEADER_BYTES,
     HEADER_COUNT,
+    KEPT_URL,
+    KEPT_URLS,
     METHODS,
     Grant,
     clean_headers,
@@ -388,6 +392,39 @@ def test_grants_are_values() -> None:
     assert hash(one) == hash(two)
     assert one != Grant.of(["h"], ports=[2], private=["10.0.0.0/8"])
     assert Grant.of(ports=[65535, 1]).ports == frozenset({1, 65535})
+
+
+def test_a_granted_url_is_decided_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    grant = Grant.of(["api.example.com"])
+    urls = [f"https://api.example.com/{n}" for n in range(KEPT_URLS)]
+    long = "https://api.example.com/".ljust(KEPT_URL, "x")
+    query, beyond = "https://api.example.com/?k", "https://api.example.com/more"
+    later = Grant.of(["api.example.com"])
+    for url in (*urls, beyond):
+        decide(grant, "GET", url)
+    for url in (query, long + "x", long):
+        decide(later, "GET", url)
+    asked: list[str] = []
+    monkeypatch.setattr(policy, "_decide_host", lambda _grant, url: asked.append(str(url)))
+    for url in (*urls, beyond):
+        assert str(decide(grant, "GET", url).url) == url
+    assert asked == [beyond]  # so many are kept
+    for url in (query, long + "x", long):
+        decide(later, "GET", url)
+    assert asked == [beyond, query, long + "x"]  # a query is not, nor what is long
+
+
+def test_a_refusal_is_decided_anew_and_what_is_known_is_no_part_of_the_value() -> None:
+    grant = Grant.of(["api.example.com"])
+    for _ in range(2):
+        assert refuse(grant, "https://other.example.com/").reason == "host"
+        assert refuse(grant, "https://api.example.com:1/").reason == "port"
+    decide(grant, "GET", "https://api.example.com/")
+    assert grant == Grant.of(["api.example.com"])
+    assert hash(grant) == hash(Grant.of(["api.example.com"]))
+    assert "_known" not in repr(grant)
+    narrower = dataclasses.replace(grant, hosts=())
+    assert refuse(narrower, "https://api.example.com/").reason == "host"
 
 
 def test_host_line() -> None:

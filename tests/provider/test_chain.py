@@ -15,7 +15,8 @@ from fumehood.provider import chain
 def lines(count: int, start: str = chain.START) -> list[bytes]:
     out: list[bytes] = []
     for seq in range(1, count + 1):
-        out.append(chain.seal(b'{"plugin":"p%d"}' % seq, seq, start))
+        document = b'{"seq":%d,"plugin":"p%d","prev":"%b"}' % (seq, seq, start.encode())
+        out.append(chain.seal(document)[0])
         link = chain.parse(out[-1][:-1])
         assert link is not None
         start = link.hash
@@ -84,7 +85,7 @@ def test_a_cut_end_needs_a_head() -> None:
 
 def test_a_file_written_anew_needs_a_head() -> None:
     head = json.loads(lines(3)[-1])["hash"]
-    forged = [chain.seal(b'{"plugin":"innocent"}', 1, chain.START)]
+    forged = [chain.seal(b'{"seq":1,"plugin":"innocent","prev":"%b"}' % chain.START.encode())[0]]
     assert verify(b"".join(forged)).problems == ()
     assert verify(b"".join(forged), head).problems
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
 from typing import Self
 
@@ -127,17 +126,17 @@ class Client:
     def _whole(
         self, target: Target, body: bytes, grant: Grant, meter: Meter, secrets: Secrets
     ) -> HTTPResponse:
-        with contextlib.closing(
-            _Exchange(self._pools, target, body, grant=grant, meter=meter, secrets=secrets)
-        ) as exchange:
+        exchange = _Exchange(self._pools, target, body, grant=grant, meter=meter, secrets=secrets)
+        try:
             collected = BoundedBody(exchange.coding, meter.limits.response_bytes)
-            while (chunk := exchange.read()) is not None:
-                collected.feed(chunk)
+            exchange.drain(collected.feed)
             plain = collected.finish()
             content = scrubbed(secrets, plain, meter.remaining)
             rewritten = exchange.coding is not None or len(content) != len(plain)
             headers = reply_headers(exchange.raw_headers, secrets, rewritten=rewritten)
             return HTTPResponse(exchange.status, headers, content, exchange.version)
+        finally:
+            exchange.close()
 
 
 class _Exchange:
@@ -215,13 +214,25 @@ class _Exchange:
         with _entered(self._operation):
             chunk = next(self._chunks, None)
         if chunk is not None:
-            self.received += len(chunk)
-            self._count += 1
-            if self._count > CHUNK_CAP:
-                raise TooMuch(
-                    f"the reply comes in more than {CHUNK_CAP} pieces", limit="response_bytes"
-                )
+            self._counted(chunk)
         return chunk
+
+    def drain(self, feed: Callable[[bytes], None]) -> None:
+        """Give all raw bytes of the body to `feed`, as they come."""
+        remaining = self.meter.remaining
+        with _entered(self._operation):
+            for chunk in self._chunks:
+                self._counted(chunk)
+                feed(chunk)
+                remaining()
+
+    def _counted(self, chunk: bytes) -> None:
+        self.received += len(chunk)
+        self._count += 1
+        if self._count > CHUNK_CAP:
+            raise TooMuch(
+                f"the reply comes in more than {CHUNK_CAP} pieces", limit="response_bytes"
+            )
 
     def close(self) -> None:
         """Give the connection back, or close it where the reply was not read to its end."""

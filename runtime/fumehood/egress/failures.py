@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from types import TracebackType
 from typing import Final
 
 import httpcore
@@ -16,17 +17,29 @@ _TEXT_CAP: Final = 200
 _LOST: Final = ("disconnected", "peer closed", "closed connection")
 
 
-@contextlib.contextmanager
-def boundary(secrets: Secrets, meter: Meter) -> Iterator[None]:
+class boundary:  # noqa: N801 - used like a function; every exchange goes through it
     """Around everything a client does: our errors go out scrubbed, refusals are kept for the
     audit."""
-    try:
-        yield
-    except Error as error:
-        secrets.scrub_error(error)
-        if isinstance(error, EgressDenied):
-            meter.denied(error.reason, error.host)
-        raise
+
+    __slots__ = ("_meter", "_secrets")
+
+    def __init__(self, secrets: Secrets, meter: Meter) -> None:
+        self._secrets = secrets
+        self._meter = meter
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if isinstance(error, Error):
+            self._secrets.scrub_error(error)
+            if isinstance(error, EgressDenied):
+                self._meter.denied(error.reason, error.host)
 
 
 @contextlib.contextmanager

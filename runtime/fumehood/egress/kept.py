@@ -21,7 +21,7 @@ READ: Final = 64 * 1024
 """Bytes of one read."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Request:
     """A request as it is written."""
 

@@ -106,9 +106,10 @@ class Secrets:
     def __init__(self, slots: Iterable[Slot] = ()) -> None:
         self._all: Mapping[str, Slot] = MappingProxyType({slot.name: slot for slot in slots})
         self._slots = tuple(slot for slot in self._all.values() if slot.slot)
+        self._raw_cores = {slot.name: slot.core.encode() for slot in self._slots}
         self._cores = {
-            slot.name: tuple(core.decode() for core in base64_cores(slot.core.encode()))
-            for slot in self._slots
+            name: tuple(core.decode() for core in base64_cores(raw))
+            for name, raw in self._raw_cores.items()
         }
         pairs = [(slot.value, slot.token) for slot in self._slots]
         self._replies = Scrubber(pairs)
@@ -165,7 +166,7 @@ class Secrets:
         return target
 
     def _substitute(self, slot: Slot, target: Target, body: bytes) -> Target:
-        if slot.core.encode() in body:
+        if self._raw_cores[slot.name] in body:
             _deny(slot, target, "in the body", _given(slot.name, slot.source))
         if slot.core in target.url.path:
             _deny(slot, target, "in the path", _given(slot.name, slot.source))

@@ -13,22 +13,32 @@ import os
 import stat
 import time
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from fumehood import forks
+from fumehood.abi import jsonwire
 from fumehood.provider import chain
-from fumehood.provider.filelock import locked
+from fumehood.provider.filelock import acquire, locked, release
 
 PATIENCE: Final = 30.0
 """Seconds to wait for other threads, and for other processes, that write the file."""
 LOOK: Final = 1.0
-"""Seconds after which it is looked up again which file has the name. A look costs as much as a lock,
-and what is written meanwhile is in the file that was moved away, whole."""
+"""Seconds after which it is looked up again which file has the name. A look costs as much as a
+lock, and what is written meanwhile is in the file that was moved away, whole."""
 
 _FIRST: Final = b'{"seq":1,'
 """How the first line of all begins."""
 _BLOCK: Final = 16 * 1024
 _FLAGS: Final = os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)
+
+
+class Link(Protocol):
+    """A line that becomes part of the chain, made to be encoded as JSON."""
+
+    seq: int
+    """Its first field."""
+    prev: str
+    """Its last."""
 
 
 class Appender:
@@ -64,14 +74,13 @@ class Appender:
             self._forget()
             raise
 
-    def append(self, document: bytes) -> None:
-        """Write a JSON object as the next line (`chain.seal`).
+    def append(self, line: Link) -> None:
+        """Write a line: sets its `seq` and `prev`, and seals it (`chain.seal`).
 
         Raises OSError where it cannot be written, nothing of it being left; ValueError where the
         file ends with something else than a line, or was closed.
         """
         now = time.monotonic()
-        until = now + PATIENCE
         with self._threads:
             if self._closed:
                 raise ValueError("the file was closed")
@@ -79,8 +88,11 @@ class Appender:
             if fd is None or self._forks != forks.count or not self._named(now):
                 self._forget()
                 fd = self._open()
-            with locked(fd, until - time.monotonic()):
-                self._write(fd, document)
+            acquire(fd, now + PATIENCE)
+            try:
+                self._write(fd, line)
+            finally:
+                release(fd)
 
     def close(self) -> None:
         """End it; force to the disk what waits for that. Idempotent."""
@@ -116,21 +128,22 @@ class Appender:
         if fd is not None:
             os.close(fd)
 
-    def _write(self, fd: int, document: bytes) -> None:
+    def _write(self, fd: int, line: Link) -> None:
         """Append to the file, which is locked."""
         size = os.lseek(fd, 0, os.SEEK_END)
         if size == self._end:  # nobody wrote since
-            seq, prev, torn = self._seq, self._hash, False
+            seq, line.prev, torn = self._seq, self._hash, False
         else:
-            seq, prev, torn = _last(fd)
+            seq, line.prev, torn = _last(fd)
         self._end = -1
-        line, sealed = chain.seal(document, seq + 1, prev)
+        line.seq = seq + 1
+        text, sealed = chain.seal(jsonwire.encode(line))
         if torn:
-            line = b"\n" + line
+            text = b"\n" + text
         done = 0
         try:
-            while done < len(line):
-                done += os.write(fd, line[done:] if done else line)
+            while done < len(text):
+                done += os.write(fd, text[done:] if done else text)
         except OSError:
             with contextlib.suppress(OSError):
                 os.ftruncate(fd, size)  # half a line would break the chain

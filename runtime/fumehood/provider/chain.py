@@ -52,10 +52,10 @@ class Report:
     problems: tuple[tuple[int, str], ...]
 
 
-def seal(document: bytes, seq: int, prev: str) -> tuple[bytes, str]:
-    """A line with its newline, and its hash. The line holds the fields of `document`, a compact
-    JSON object that has some, after `seq`; then `prev` and the hash."""
-    body = b'{"seq":%d,%b,"prev":"%b"' % (seq, document[1:-1], prev.encode())
+def seal(document: bytes) -> tuple[bytes, str]:
+    """A line with its newline, and its hash. `document` is a compact JSON object with `seq` as its
+    first field and `prev` as its last."""
+    body = document[:-1]
     digest = _SHA256.copy()
     digest.update(body)
     sealed = digest.hexdigest()

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import time
-from types import TracebackType
+from collections.abc import Iterator
 from typing import Final
 
 RETRY: Final = 0.01
@@ -25,7 +26,8 @@ if sys.platform == "win32":
             return False
         return True
 
-    def _release(fd: int) -> None:
+    def release(fd: int) -> None:
+        """Give the lock back."""
         os.lseek(fd, _WHERE, os.SEEK_SET)
         msvcrt.locking(fd, msvcrt.LK_UNLCK, 1)
 
@@ -39,39 +41,31 @@ else:
             return False
         return True
 
-    def _release(fd: int) -> None:
+    def release(fd: int) -> None:
+        """Give the lock back."""
         fcntl.flock(fd, fcntl.LOCK_UN)
 
 
-class locked:  # noqa: N801 - used like a function; each audited call takes it
-    """Hold the lock of an open file. The descriptor should be this block's own: one that threads
-    share, or that a forked child inherited, holds the lock for all of them.
+def acquire(fd: int, until: float) -> None:
+    """Take the lock of an open file; `release` it. The descriptor should be the caller's alone: one
+    that threads share, or that a forked child inherited, holds the lock for all of them.
 
-    Raises TimeoutError where it is not to be had for `patience` seconds, OSError where the file
-    system has no locks.
+    Raises TimeoutError where it is not to be had before `until` (`time.monotonic()`), OSError where
+    the file system has no locks.
     """
+    pause = RETRY / 64
+    while not _acquire(fd):
+        if time.monotonic() >= until:
+            raise TimeoutError("another process holds the lock")
+        time.sleep(pause)
+        pause = min(2 * pause, RETRY)
 
-    __slots__ = ("_fd", "_patience")
 
-    def __init__(self, fd: int, patience: float) -> None:
-        self._fd = fd
-        self._patience = patience
-
-    def __enter__(self) -> None:
-        if _acquire(self._fd):
-            return
-        until = time.monotonic() + self._patience
-        pause = RETRY / 64
-        while not _acquire(self._fd):
-            if time.monotonic() >= until:
-                raise TimeoutError("another process holds the lock")
-            time.sleep(pause)
-            pause = min(2 * pause, RETRY)
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        _release(self._fd)
+@contextlib.contextmanager
+def locked(fd: int, patience: float) -> Iterator[None]:
+    """Hold the lock of an open file; waits for it as `acquire` does, `patience` seconds."""
+    acquire(fd, time.monotonic() + patience)
+    try:
+        yield
+    finally:
+        release(fd)
