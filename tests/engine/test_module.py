@@ -10,12 +10,14 @@ from pathlib import Path
 import pytest
 
 from fumehood.engine import load_module
+from fumehood.engine import machine as machine_file
 from fumehood.engine import module as module_file
 from fumehood.engine.cache import ModuleCache, default_cache, mac_of
 from fumehood.engine.compiler import compile_in_child, plain
 from fumehood.engine.machine import machine
+from fumehood.engine.meanwhile import WORTH_A_THREAD
 from fumehood.engine.merging import merging
-from fumehood.errors import CacheError, LoadError
+from fumehood.errors import CacheError, HostError, LoadError
 from tests.engine.support import Guest
 
 ENGINE = merging(module_file.MERGED_PAGES)
@@ -311,3 +313,22 @@ def test_a_large_artefact_is_verified_without_a_thread_to_be_had(
     with_threads = mac_of(b"key", "name", content)
     monkeypatch.setattr(threading.Thread, "start", refuse)
     assert mac_of(b"key", "name", content) == with_threads
+
+
+def test_the_engine_is_built_while_a_large_module_is_hashed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    threads: list[threading.Thread] = []
+
+    def build() -> machine_file.Machine:
+        threads.append(threading.current_thread())
+        raise HostError("no engine")
+
+    monkeypatch.setattr(module_file, "_compiled", type(module_file._compiled)())
+    monkeypatch.setattr(machine_file, "_machine", None)
+    monkeypatch.setattr(machine_file, "Machine", build)
+    for content in (b"\0asm\x01\0\0\0", b"\0asm\x01\0\0\0".ljust(WORTH_A_THREAD, b"\0")):
+        with pytest.raises(HostError, match="no engine"):  # told by who needs it
+            load_module(content)
+    here = threading.current_thread()
+    assert [thread is here for thread in threads] == [True, True, False, True]

@@ -19,8 +19,6 @@ import secrets
 import stat
 import sys
 import tempfile
-import threading
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -28,6 +26,7 @@ import platformdirs
 
 from fumehood.engine.artefact import Artefact
 from fumehood.engine.machine import Translator, machine
+from fumehood.engine.meanwhile import WORTH_A_THREAD, meanwhile
 from fumehood.errors import CacheError
 
 DIR_VARIABLE: Final = "FUMEHOOD_CACHE_DIR"
@@ -35,8 +34,6 @@ DIR_VARIABLE: Final = "FUMEHOOD_CACHE_DIR"
 
 _log = logging.getLogger("fumehood.cache")
 _KEY_BYTES: Final = 32
-_WORTH_A_THREAD: Final = 1 << 20
-"""Bytes; hashing them takes 0.7 ms, a thread 0.1."""
 _OTHERS: Final = 0o077
 _OPEN: Final = functools.reduce(
     lambda flags, name: flags | getattr(os, name, 0),
@@ -141,27 +138,9 @@ def mac_of(key: bytes, name: str, content: bytes | memoryview) -> bytes:
         def digest_first() -> None:
             digests[0] = hmac.digest(key, first, "sha256")
 
-        with _beside(digest_first, len(content) >= _WORTH_A_THREAD):
+        with meanwhile(digest_first, len(content) >= WORTH_A_THREAD):
             digests[1] = hmac.digest(key, second, "sha256")
     return hmac.digest(key, name.encode() + b"\0" + b"".join(digests), "sha256")
-
-
-@contextlib.contextmanager
-def _beside(work: Callable[[], None], threaded: bool) -> Iterator[None]:
-    """Have `work` done by the end of the block, on a thread if one is wanted and to be had."""
-    thread = threading.Thread(target=work) if threaded else None
-    try:
-        if thread is not None:
-            thread.start()
-    except RuntimeError:  # the process has as many as it may have
-        thread = None
-    try:
-        yield
-    finally:
-        if thread is None:
-            work()
-        else:
-            thread.join()
 
 
 def _foreign(state: os.stat_result) -> bool:

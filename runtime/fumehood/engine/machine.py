@@ -6,6 +6,7 @@ multi-memory and every other proposal that plugins do not need off, before it is
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import hashlib
 import platform
@@ -18,7 +19,7 @@ from fumehood import forks
 from fumehood.engine import native
 from fumehood.engine.artefact import Artefact
 from fumehood.engine.ticker import Ticker
-from fumehood.errors import HostError, LoadError
+from fumehood.errors import Error, HostError, LoadError
 
 OFF: Final = (
     "threads",
@@ -158,6 +159,17 @@ def machine() -> Machine:
             if _machine is None:
                 _machine = Machine()
     return _machine
+
+
+def built() -> bool:
+    """Whether it is."""
+    return _machine is not None
+
+
+def ready() -> None:
+    """Build it where that works; where not, whoever asks for it is told."""
+    with contextlib.suppress(Error):
+        machine()
 
 
 def wrap_module(address: int) -> wasmtime.Module:

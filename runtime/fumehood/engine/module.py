@@ -19,7 +19,8 @@ from fumehood.engine.cache import ModuleCache, default_cache
 from fumehood.engine.compiler import compile_in_child, plain
 from fumehood.engine.declared import ExportInfo, ImportInfo, declarations
 from fumehood.engine.digests import digest_of
-from fumehood.engine.machine import Machine, Translator, machine
+from fumehood.engine.machine import Machine, Translator, built, machine, ready
+from fumehood.engine.meanwhile import WORTH_A_THREAD, meanwhile
 from fumehood.engine.merge import META, RESERVED, START
 from fumehood.engine.merging import Merging, merging
 from fumehood.engine.pooling import PoolMachine, pool_machine
@@ -134,7 +135,8 @@ def load_module(source: bytes, *, pooled: bool = True) -> CompiledModule:
     LoadError: not Wasm, invalid, or a proposal that is off; what `pool_machine` raises.
     """
     source = bytes(source)
-    digest = digest_of(source)
+    with meanwhile(ready, len(source) >= WORTH_A_THREAD and not built()):
+        digest = digest_of(source)
     return _load(digest, len(source), lambda: to_binary(source), pool_machine() if pooled else None)
 
 
