@@ -31,6 +31,7 @@ from fumehood.limits import Exchange, Limits, Receipt
 from fumehood.meter import MAX_DENIALS, Denial, Meter
 from fumehood.provider import Registry, appender, audit, chain
 from fumehood.provider.audit import Audit, Granted, Settings, check
+from fumehood.provider.filelock import acquire
 from tests.counts import AUDIT_LINES
 from tests.provider.fakes import Export, FakeClient, provider, split
 from tests.provider.wat import FAILING
@@ -502,6 +503,22 @@ def test_a_lock_that_is_not_given_back(path: Path, monkeypatch: pytest.MonkeyPat
     finally:
         os.close(fd)
     trail.write(RECEIPT, None)
+
+
+def test_an_interrupt_leaves_no_lock_behind(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(fd: int, until: float) -> None:
+        acquire(fd, until)
+        raise KeyboardInterrupt
+
+    trail, other = opened(path), opened(path)
+    monkeypatch.setattr(appender, "acquire", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        trail.write(RECEIPT, None)
+    monkeypatch.undo()
+    monkeypatch.setattr(appender, "PATIENCE", 0.02)
+    other.write(RECEIPT, None)
+    trail.write(RECEIPT, None)
+    assert (check(path).lines, check(path).problems) == (2, ())
 
 
 # -- when it is forced to the disk ---------------------------------------------------------------

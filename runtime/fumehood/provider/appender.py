@@ -88,8 +88,8 @@ class Appender:
             if fd is None or self._forks != forks.count or not self._named(now):
                 self._forget()
                 fd = self._open()
-            acquire(fd, now + PATIENCE)
-            try:
+            try:  # before the lock is taken: Ctrl-C may come at once after
+                acquire(fd, now + PATIENCE)
                 self._write(fd, line)
             finally:
                 release(fd)

@@ -27,9 +27,10 @@ if sys.platform == "win32":
         return True
 
     def release(fd: int) -> None:
-        """Give the lock back."""
+        """Give the lock back, if it is held."""
         os.lseek(fd, _WHERE, os.SEEK_SET)
-        msvcrt.locking(fd, msvcrt.LK_UNLCK, 1)
+        with contextlib.suppress(OSError):
+            msvcrt.locking(fd, msvcrt.LK_UNLCK, 1)
 
 else:
     import fcntl
@@ -42,7 +43,7 @@ else:
         return True
 
     def release(fd: int) -> None:
-        """Give the lock back."""
+        """Give the lock back, if it is held."""
         fcntl.flock(fd, fcntl.LOCK_UN)
 
 
@@ -64,8 +65,8 @@ def acquire(fd: int, until: float) -> None:
 @contextlib.contextmanager
 def locked(fd: int, patience: float) -> Iterator[None]:
     """Hold the lock of an open file; waits for it as `acquire` does, `patience` seconds."""
-    acquire(fd, time.monotonic() + patience)
     try:
+        acquire(fd, time.monotonic() + patience)
         yield
     finally:
         release(fd)
