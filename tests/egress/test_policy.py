@@ -406,12 +406,14 @@ def test_a_granted_url_is_decided_once(monkeypatch: pytest.MonkeyPatch) -> None:
         decide(later, "GET", url)
     asked: list[str] = []
     monkeypatch.setattr(policy, "_decide_host", lambda _grant, url: asked.append(str(url)))
-    for url in (*urls, beyond):
+    for url in (beyond, *urls):
         assert str(decide(grant, "GET", url).url) == url
-    assert asked == [beyond]  # so many are kept
+    assert asked == urls  # one too many, and it began anew
+    assert len(grant._known) == 1
+    asked.clear()
     for url in (query, long + "x", long):
         decide(later, "GET", url)
-    assert asked == [beyond, query, long + "x"]  # a query is not, nor what is long
+    assert asked == [query, long + "x"]  # no query is kept, nor what is long
 
 
 def test_a_refusal_is_decided_anew_and_what_is_known_is_no_part_of_the_value() -> None:

@@ -146,7 +146,7 @@ def test_a_handshake_that_hangs(trusting: Client) -> None:
         with pytest.raises(Cancelled):
             get(trusting, server, account=account)
         timer.join()
-        assert time.monotonic() - began < 1.5
+        assert time.monotonic() - began < 5
 
 
 def test_a_body_that_stalls(trusting: Client, authority: Authority) -> None:

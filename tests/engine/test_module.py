@@ -329,6 +329,14 @@ def test_the_engine_is_built_while_a_large_module_is_hashed(
     monkeypatch.setattr(machine_file, "Machine", build)
     for content in (b"\0asm\x01\0\0\0", b"\0asm\x01\0\0\0".ljust(WORTH_A_THREAD, b"\0")):
         with pytest.raises(HostError, match="no engine"):  # told by who needs it
-            load_module(content)
+            load_module(content, pooled=False)
     here = threading.current_thread()
-    assert [thread is here for thread in threads] == [True, True, False, True]
+    assert [thread is here for thread in threads] == [True, False, True]
+
+
+def test_a_pool_does_without_the_ordinary_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine_file, "_machine", None)
+    monkeypatch.setattr(module_file, "pool_machine", object)
+    monkeypatch.setattr(module_file, "_load", lambda *_arguments: None)
+    load_module(b"\0asm\x01\0\0\0".ljust(WORTH_A_THREAD, b"\0"))
+    assert not machine_file.built()

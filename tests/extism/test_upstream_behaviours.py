@@ -140,7 +140,7 @@ def test_extism_plugin_timeout() -> None:
     took = time.monotonic() - started
     assert isinstance(caught.value, fumehood.Timeout)
     assert caught.value.limit == "deadline"
-    assert 0.29 <= took < 1.1
+    assert 0.29 <= took < 5
 
 
 def test_extism_host_function() -> None:
@@ -238,7 +238,7 @@ def test_extism_plugin_cancel() -> None:
     assert handle.cancel() is True
     thread.join(5)
     assert not thread.is_alive()
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < 5
     assert [type(problem) for problem in caught] == [fumehood.Cancelled]
     plugin.close()
     assert handle.cancel() is False

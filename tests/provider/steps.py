@@ -194,6 +194,11 @@ LONGEST = 0.005
 """Seconds of processor time that a step may take."""
 
 
+ATTEMPTS = 4
+"""Times of which one must do: a machine that takes its processor away in the midst of a step does
+so now and then, code that takes long every time."""
+
+
 def main(names: list[str]) -> int:
     """Print the table of the scenarios called `names`, or of all; 1 where a step takes too long."""
     command = [sys.executable, "-m", "fumehood.testing.stub"]
@@ -216,9 +221,13 @@ def _table(names: list[str], url: str) -> int:
                     await SCENARIOS[name](url)
                 return seen
 
-            seen = anyio.run(run, backend=backend)
-            spent, what = seen.longest
-            late += spent > LONGEST
+            for _ in range(ATTEMPTS):
+                seen = anyio.run(run, backend=backend)
+                spent, what = seen.longest
+                if spent <= LONGEST:
+                    break
+            else:
+                late += 1
             print(
                 f"{backend:8} {name:10} longest step {spent * 1000:6.2f} ms of processor time"
                 f"{' in ' + what if spent > LONGEST else ''}; longest gap "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import gc
 import json
 import os
 import subprocess
@@ -31,8 +32,10 @@ from fumehood.limits import Exchange, Limits, Receipt
 from fumehood.meter import MAX_DENIALS, Denial, Meter
 from fumehood.provider import Registry, appender, audit, chain
 from fumehood.provider.audit import Audit, Granted, Settings, check
-from fumehood.provider.filelock import acquire
+from fumehood.provider.filelock import acquire, attempt
+from fumehood.provider.reaper import reaper
 from tests.counts import AUDIT_LINES
+from tests.forks import in_child, needs_fork
 from tests.provider.fakes import Export, FakeClient, provider, split
 from tests.provider.wat import FAILING
 
@@ -347,9 +350,7 @@ def test_writers_that_take_turns_continue_each_other(path: Path) -> None:
 
 
 @pytest.mark.parametrize("change", ["cut", "same size", "another file"])
-def test_what_somebody_did_to_the_file_since_is_seen(
-    path: Path, monkeypatch: pytest.MonkeyPatch, change: str
-) -> None:
+def test_what_somebody_did_to_the_file_since_is_seen(path: Path, change: str) -> None:
     trail = opened(path)
     for _ in range(2):
         trail.write(RECEIPT, None)
@@ -364,7 +365,6 @@ def test_what_somebody_did_to_the_file_since_is_seen(
         path.unlink()
     path.write_bytes(first + b"x" * (len(second) - 1) + b"\n")
     if change == "another file":
-        monkeypatch.setattr(appender, "LOOK", 0.0)
         with pytest.raises(HostError, match="not an audit line"):
             trail.write(RECEIPT, None)
         return
@@ -372,26 +372,20 @@ def test_what_somebody_did_to_the_file_since_is_seen(
     assert [number for number, _ in check(path).problems] == [2, 3]
 
 
-def test_a_rotated_file_is_left_and_a_new_one_begun(
-    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    old = tmp_path / "old.jsonl"
-    monkeypatch.setattr(appender, "LOOK", 60.0)
+def test_a_rotated_file_is_left_and_a_new_one_begun(path: Path, tmp_path: Path) -> None:
     trail = opened(path)
     trail.write(RECEIPT, None)
-    path.rename(old)
-    trail.write(RECEIPT, None)  # nobody looked yet
-    monkeypatch.setattr(appender, "LOOK", 0.0)
+    path.rename(tmp_path / "old.jsonl")
     trail.write(RECEIPT, None)
     trail.write(RECEIPT, None)
-    for file in (path, old):
-        assert (check(file).lines, check(file).problems) == (2, ())
+    assert (check(path).lines, check(path).problems) == (2, ())
+    assert check(tmp_path / "old.jsonl").lines == 1
+    path.unlink()
+    trail.write(RECEIPT, None)
+    assert (check(path).lines, check(path).problems) == (1, ())
 
 
-def test_after_a_file_that_could_not_be_opened_lines_go_on(
-    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(appender, "LOOK", 0.0)
+def test_after_a_file_that_could_not_be_opened_lines_go_on(path: Path, tmp_path: Path) -> None:
     trail = opened(path)
     trail.write(RECEIPT, None)
     path.rename(tmp_path / "old.jsonl")
@@ -422,10 +416,83 @@ def test_the_file_is_closed(path: Path) -> None:
     assert held() == [str(path)]
     trail.close()
     assert held() == []
+    opened(path)  # dropped
+    gc.collect()
+    with pytest.raises(ConfigError, match="network"):
+        Registry(audit=path, network={"bad": 1})
     path.write_text("hello")
     with pytest.raises(ConfigError):
         opened(path)
     assert held() == []
+
+
+class _Dropped:
+    """Garbage that has a line written where it is collected."""
+
+    def __init__(self, trail: Audit) -> None:
+        self.trail = trail
+        self.me = self
+
+    def __del__(self) -> None:
+        self.trail.write(dataclasses.replace(RECEIPT, operation="dropped"), None)
+
+
+def test_garbage_that_is_collected_while_a_line_is_written_gets_its_line_after_it(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trail = opened(path)
+    seal = chain.seal
+
+    def collecting(document: bytes) -> tuple[bytes, str]:
+        gc.collect()
+        return seal(document)
+
+    gc.collect()
+    monkeypatch.setattr(chain, "seal", collecting)
+    _Dropped(trail)
+    trail.write(RECEIPT, None)
+    monkeypatch.undo()
+    assert reaper.wait(10)
+    assert [line["operation"] for line in lines(path)] == ["chat", "dropped"]
+    assert check(path).problems == ()
+
+
+@needs_fork
+def test_a_child_that_closed_everything_leaves_what_came_in_its_place_alone(path: Path) -> None:
+    trail = opened(path)
+    trail.write(RECEIPT, None)
+    fd = trail._file._fd
+    assert fd is not None
+
+    def child() -> None:
+        os.close(fd)
+        mine, theirs = os.pipe()
+        others = {mine, theirs}
+        assert fd in others
+        trail.write(RECEIPT, None)
+        trail.write(RECEIPT, None)
+        os.write(theirs, b"x")
+        assert os.read(mine, 1) == b"x"
+
+    in_child(child)
+    trail.write(RECEIPT, None)
+    assert (check(path).lines, check(path).problems) == (4, ())
+
+
+@needs_fork
+def test_a_child_does_not_give_its_parents_lock_back(path: Path) -> None:
+    trail = opened(path)
+    fd = trail._file._fd
+    assert fd is not None
+
+    def child() -> None:
+        trail.close()
+        other = os.open(path, os.O_RDWR)
+        with pytest.raises(TimeoutError):
+            acquire(other, 0)
+
+    with audit.locked(fd, 1.0):
+        in_child(child)
 
 
 def test_a_secret_in_a_host_name_is_scrubbed_whatever_json_escapes(path: Path) -> None:
@@ -506,12 +573,12 @@ def test_a_lock_that_is_not_given_back(path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_an_interrupt_leaves_no_lock_behind(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(fd: int, until: float) -> None:
-        acquire(fd, until)
+    def interrupted(fd: int) -> bool:
+        assert attempt(fd)
         raise KeyboardInterrupt
 
     trail, other = opened(path), opened(path)
-    monkeypatch.setattr(appender, "acquire", interrupted)
+    monkeypatch.setattr(appender, "attempt", interrupted)
     with pytest.raises(KeyboardInterrupt):
         trail.write(RECEIPT, None)
     monkeypatch.undo()

@@ -220,6 +220,7 @@ class _Exchange:
     def drain(self, feed: Callable[[bytes], None]) -> None:
         """Give all raw bytes of the body to `feed`, as they come."""
         remaining = self.meter.remaining
+        remaining()
         with _entered(self._operation):
             for chunk in self._chunks:
                 self._counted(chunk)

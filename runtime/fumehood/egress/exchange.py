@@ -44,6 +44,9 @@ _HOP: Final = frozenset(
         b"trailer", b"transfer-encoding", b"upgrade",
     }
 )  # fmt: skip
+_LENGTH: Final = frozenset({"content-length"})
+_REWRITTEN: Final = frozenset({"content-encoding", "content-length"})
+_NOTHING: Final = frozenset[str]()
 _BODY_HEADERS: Final = frozenset({"content-type", "content-language", "content-location"})
 
 
@@ -90,21 +93,18 @@ def reply_headers(headers: RawHeaders, secrets: Secrets, *, rewritten: bool) -> 
     Without hop-by-hop headers, and without `content-encoding` and `content-length` where the
     body is `rewritten` (decoded, or scrubbed to another length); a length beside chunks is a lie.
     """
-    out: list[tuple[str, str]] = []
-    chunked = any(name.lower() == b"transfer-encoding" for name, _ in headers)
     whole = b"\n".join([value for _, value in headers])
     clean = secrets.scrub(whole) is whole  # one search: mostly nothing is found
+    out: list[tuple[str, str]] = []
+    dropped = _REWRITTEN if rewritten else _NOTHING
     for raw, value in headers:
         name = raw.lower()
-        if name in _HOP or not _VISIBLE.fullmatch(value):
-            continue
-        if rewritten and name in (b"content-encoding", b"content-length"):
-            continue
-        if chunked and name == b"content-length":
-            continue
-        shown = value if clean else secrets.scrub(value)
-        out.append((name.decode("ascii"), shown.decode("ascii")))
-    return tuple(out)
+        if name == b"transfer-encoding":
+            dropped |= _LENGTH
+        if name not in _HOP and _VISIBLE.fullmatch(value):
+            shown = value if clean else secrets.scrub(value)
+            out.append((name.decode("ascii"), shown.decode("ascii")))
+    return tuple([header for header in out if header[0] not in dropped] if dropped else out)
 
 
 def scrubbed(secrets: Secrets, body: bytes, check: Callable[[], object]) -> bytes:

@@ -32,7 +32,7 @@ HEADER_BYTES: Final = 64 * 1024
 KEPT_URL: Final = 256
 """Characters of a URL whose decision is kept."""
 KEPT_URLS: Final = 16
-"""So many of one grant."""
+"""So many of one grant; then it begins anew."""
 
 _NAME: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,256}")
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
@@ -58,8 +58,8 @@ class Grant:
     ports: frozenset[int] | None = frozenset()
     private: tuple[IPNetwork, ...] = ()
     _known: dict[str, URL] = field(default_factory=dict, init=False, repr=False, compare=False)
-    """What `decide` granted lately, by the text of the URL: a plugin asks for the same few, and
-    with cold caches a decision takes 10 µs of a call."""
+    """What `decide` granted, by the text of the URL: a plugin asks for the same few, and with cold
+    caches a decision takes 10 µs of a call."""
 
     @classmethod
     def of(
@@ -170,8 +170,9 @@ def _decide_url(grant: Grant, text: str) -> URL:
     except URLError as problem:
         raise EgressDenied(f"the request was refused: {problem}", reason=problem.reason) from None
     _decide_host(grant, url)
-    # a query may hold a key, and is not kept
-    if url.query is None and len(text) <= KEPT_URL and len(grant._known) < KEPT_URLS:
+    if url.query is None and len(text) <= KEPT_URL:  # a query differs from call to call
+        if len(grant._known) >= KEPT_URLS:
+            grant._known.clear()
         grant._known[text] = url
     return url
 

@@ -138,7 +138,11 @@ def mac_of(key: bytes, name: str, content: bytes | memoryview) -> bytes:
         def digest_first() -> None:
             digests[0] = hmac.digest(key, first, "sha256")
 
-        with meanwhile(digest_first, len(content) >= WORTH_A_THREAD):
+        if len(content) >= WORTH_A_THREAD:
+            with meanwhile(digest_first):
+                digests[1] = hmac.digest(key, second, "sha256")
+        else:
+            digest_first()
             digests[1] = hmac.digest(key, second, "sha256")
     return hmac.digest(key, name.encode() + b"\0" + b"".join(digests), "sha256")
 

@@ -19,7 +19,7 @@ from fumehood import forks
 from fumehood.engine import native
 from fumehood.engine.artefact import Artefact
 from fumehood.engine.ticker import Ticker
-from fumehood.errors import Error, HostError, LoadError
+from fumehood.errors import HostError, LoadError
 
 OFF: Final = (
     "threads",
@@ -168,7 +168,7 @@ def built() -> bool:
 
 def ready() -> None:
     """Build it where that works; where not, whoever asks for it is told."""
-    with contextlib.suppress(Error):
+    with contextlib.suppress(Exception):
         machine()
 
 

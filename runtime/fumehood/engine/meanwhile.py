@@ -13,19 +13,16 @@ WORTH_A_THREAD: Final = 1 << 20
 
 
 @contextlib.contextmanager
-def meanwhile(work: Callable[[], object], threaded: bool) -> Iterator[None]:
-    """Have `work` done by the end of the block, on a thread if one is wanted and to be had. It must
-    not raise."""
-    thread = threading.Thread(target=work) if threaded else None
+def meanwhile(work: Callable[[], object]) -> Iterator[None]:
+    """Have `work` done by the end of the block, on a thread if one is to be had. It must not
+    raise."""
+    thread = threading.Thread(target=work)
+    end: Callable[[], object] = thread.join
     try:
-        if thread is not None:
-            thread.start()
+        thread.start()
     except RuntimeError:  # the process has as many as it may have
-        thread = None
+        end = work
     try:
         yield
     finally:
-        if thread is None:
-            work()
-        else:
-            thread.join()
+        end()

@@ -135,9 +135,13 @@ def load_module(source: bytes, *, pooled: bool = True) -> CompiledModule:
     LoadError: not Wasm, invalid, or a proposal that is off; what `pool_machine` raises.
     """
     source = bytes(source)
-    with meanwhile(ready, len(source) >= WORTH_A_THREAD and not built()):
+    pool = pool_machine() if pooled else None
+    if pool is None and len(source) >= WORTH_A_THREAD and not built():
+        with meanwhile(ready):
+            digest = digest_of(source)
+    else:
         digest = digest_of(source)
-    return _load(digest, len(source), lambda: to_binary(source), pool_machine() if pooled else None)
+    return _load(digest, len(source), lambda: to_binary(source), pool)
 
 
 def _load(

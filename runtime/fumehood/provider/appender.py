@@ -1,9 +1,8 @@
 """The file of chained lines (`chain`) as its writers share it: threads, processes, forked children.
 
-The file is kept open, since opening it anew for each line costs a fifth of the line (`bench`, the
-cost of the hardening). Its lock is of the open file, so the threads of a process share it and take
-a lock of their own before; a forked child opens the file again. Where the name leads to another
-file by now, as after a rotation, lines go on there.
+The file is kept open: to open it anew costs as much as to write a line. Its lock is of the open
+file, so the threads of a process share it and take a lock of their own before; a forked child opens
+the file again. Where the name leads to another file by now, as after a rotation, lines go on there.
 """
 
 from __future__ import annotations
@@ -18,14 +17,10 @@ from typing import Final, Protocol
 from fumehood import forks
 from fumehood.abi import jsonwire
 from fumehood.provider import chain
-from fumehood.provider.filelock import acquire, locked, release
+from fumehood.provider.filelock import acquire, attempt, locked, release
 
 PATIENCE: Final = 30.0
-"""Seconds to wait for other threads, and for other processes, that write the file."""
-LOOK: Final = 1.0
-"""Seconds after which it is looked up again which file has the name. A look costs as much as a
-lock, and what is written meanwhile is in the file that was moved away, whole."""
-
+"""Seconds to wait for other processes that write the file."""
 _FIRST: Final = b'{"seq":1,'
 """How the first line of all begins."""
 _BLOCK: Final = 16 * 1024
@@ -51,20 +46,21 @@ class Appender:
 
         Raises OSError where the file cannot be written, ValueError where it holds something else.
         """
-        self._path = path
+        self._path = os.fspath(path)
         self._sync = sync
         self._synced = time.monotonic()
         self._waiting = False
         self._closed = False
         self._fd: int | None = None
         # The last line as we wrote it: known without reading it again as long as the file ends
-        # there. Writers only append, so a file of the same size is the same file. One that somebody
-        # changed without changing its size is not read again, and the next line does not fit it.
+        # there, since writers only append. What somebody else changed without changing the size is
+        # not read, and the next line does not fit it.
         self._end = -1
         self._seq, self._hash = 0, chain.START
-        self._threads = forks.lock()
-        fd = self._open()
+        self._inside = False
+        self._threads = forks.rlock()
         try:
+            fd = self._open()
             with locked(fd, PATIENCE):
                 _last(fd)
                 if sync is not None:
@@ -74,25 +70,47 @@ class Appender:
             self._forget()
             raise
 
-    def append(self, line: Link) -> None:
-        """Write a line: sets its `seq` and `prev`, and seals it (`chain.seal`).
+    def __del__(self) -> None:
+        """A file that nobody closed."""
+        if getattr(self, "_fd", None) is not None:
+            self._forget()
+
+    def append(self, line: Link) -> bool:
+        """Write a line: sets its `seq` and `prev`, and seals it (`chain.seal`). False, and nothing
+        is written, where this very thread is writing one: then garbage is collected in the midst of
+        it, and what is collected cannot have its line yet.
 
         Raises OSError where it cannot be written, nothing of it being left; ValueError where the
         file ends with something else than a line, or was closed.
         """
-        now = time.monotonic()
+        until = time.monotonic() + PATIENCE
         with self._threads:
+            if self._inside:
+                return False
             if self._closed:
                 raise ValueError("the file was closed")
-            fd = self._fd
-            if fd is None or self._forks != forks.count or not self._named(now):
-                self._forget()
-                fd = self._open()
-            try:  # before the lock is taken: Ctrl-C may come at once after
-                acquire(fd, now + PATIENCE)
-                self._write(fd, line)
-            finally:
+            self._inside = True
+            try:
+                fd = self._fd
+                if fd is not None and self._forks == forks.count:
+                    if not attempt(fd):
+                        acquire(fd, until)
+                    size = self._size()
+                else:
+                    size = -1
+                if fd is None or size < 0:  # a child of who opened it, or another file by now
+                    self._forget()
+                    fd = self._open()
+                    acquire(fd, until)
+                    size = os.fstat(fd).st_size
+                self._write(fd, size, line)
                 release(fd)
+            except BaseException:
+                self._forget()  # gives the lock back too, where Ctrl-C left it held
+                raise
+            finally:
+                self._inside = False
+        return True
 
     def close(self) -> None:
         """End it; force to the disk what waits for that. Idempotent."""
@@ -106,31 +124,37 @@ class Appender:
     def _open(self) -> int:
         """Open the file. Raises OSError, ValueError where it is no file."""
         fd = os.open(self._path, _FLAGS, 0o600)
-        self._fd, self._stat, self._forks = fd, os.fstat(fd), forks.count
-        self._looked = time.monotonic()
-        if not stat.S_ISREG(self._stat.st_mode):
-            self._forget()
+        found = os.fstat(fd)
+        self._fd, self._forks = fd, forks.count
+        self._device, self._inode = found.st_dev, found.st_ino
+        if not stat.S_ISREG(found.st_mode):
             raise ValueError(f"{self._path} is not a file")
         return fd
 
-    def _named(self, now: float) -> bool:
-        """Whether the name still leads to the open file; looked up every `LOOK` seconds."""
-        if now - self._looked < LOOK:
-            return True
-        self._looked = now
+    def _size(self) -> int:
+        """The open file's size; -1 where its name leads elsewhere."""
         try:
-            return os.path.samestat(self._path.stat(), self._stat)
-        except FileNotFoundError:
-            return False
+            found = os.stat(self._path)  # noqa: PTH116 - a Path of it makes it slower by half
+        except OSError:
+            return -1
+        same = found.st_ino == self._inode and found.st_dev == self._device
+        return found.st_size if same else -1
 
     def _forget(self) -> None:
+        """Close the file and give its lock back, which after a fork is the parent's. A descriptor
+        that somebody closed for us, as programs do that detach themselves, may be another file's by
+        now: that stays open."""
         fd, self._fd, self._end = self._fd, None, -1
         if fd is not None:
-            os.close(fd)
+            with contextlib.suppress(OSError):
+                found = os.fstat(fd)
+                if (found.st_dev, found.st_ino) == (self._device, self._inode):
+                    if self._forks == forks.count:
+                        release(fd)
+                    os.close(fd)
 
-    def _write(self, fd: int, line: Link) -> None:
-        """Append to the file, which is locked."""
-        size = os.lseek(fd, 0, os.SEEK_END)
+    def _write(self, fd: int, size: int, line: Link) -> None:
+        """Append to the file, which is locked and of `size` bytes."""
         if size == self._end:  # nobody wrote since
             seq, line.prev, torn = self._seq, self._hash, False
         else:

@@ -7,6 +7,7 @@ and what it took: the hosts contacted, bytes, fuel. No prompt, no key, no path o
 from __future__ import annotations
 
 import datetime
+import functools
 import os
 import stat
 import time
@@ -35,6 +36,7 @@ from fumehood.meter import Denial
 from fumehood.provider import chain
 from fumehood.provider.appender import PATIENCE, Appender
 from fumehood.provider.filelock import locked
+from fumehood.provider.reaper import reaper
 
 ALWAYS: Final = "always"
 NEVER: Final = "never"
@@ -152,11 +154,17 @@ class Audit:
     ) -> None:
         """Record one call. Raises HostError where the line cannot be written: a call that leaves
         no trace would be worse than one that fails."""
-        line = _line(receipt, error, granted, denied, denied_more)
+        self._append(_line(receipt, error, granted, denied, denied_more))
+
+    def _append(self, line: _Line) -> None:
         try:
-            self._file.append(line)
+            if self._file.append(line):
+                return
         except (OSError, ValueError) as problem:
             raise HostError(f"the audit line cannot be written: {problem}") from None
+        # of a stream that is collected while this thread writes a line
+        reaper.ready()
+        reaper.leave(functools.partial(self._append, line))
 
     def close(self) -> None:
         """End it; force to the disk what waits for that. Idempotent."""

@@ -18,7 +18,8 @@ if sys.platform == "win32":
     # Windows' locks are on byte ranges and mandatory, so the byte lies beyond any file's end.
     _WHERE: Final = (1 << 62) - 1
 
-    def _acquire(fd: int) -> bool:
+    def attempt(fd: int) -> bool:
+        """Take the lock if it is to be had now."""
         os.lseek(fd, _WHERE, os.SEEK_SET)
         try:
             msvcrt.locking(fd, msvcrt.LK_NBLCK, 1)
@@ -35,7 +36,8 @@ if sys.platform == "win32":
 else:
     import fcntl
 
-    def _acquire(fd: int) -> bool:
+    def attempt(fd: int) -> bool:
+        """Take the lock if it is to be had now."""
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -55,7 +57,7 @@ def acquire(fd: int, until: float) -> None:
     the file system has no locks.
     """
     pause = RETRY / 64
-    while not _acquire(fd):
+    while not attempt(fd):
         if time.monotonic() >= until:
             raise TimeoutError("another process holds the lock")
         time.sleep(pause)

@@ -57,13 +57,13 @@ class Registry:
         if self._file.pooled_instances is not None:
             pool_instances(self._file.pooled_instances)
         self._ceiling = ceiling
-        chosen = self._file.audit if audit is None else Settings.parse(audit, Path.cwd())
-        self._audit = Audit(chosen) if chosen is not None else None
         self._network = self._file.network if network is None else given(network)
         self._pool = pool
         self._lock = forks.lock()
         self._client: Client | None = None
         self._closed = False
+        chosen = self._file.audit if audit is None else Settings.parse(audit, Path.cwd())
+        self._audit = Audit(chosen) if chosen is not None else None
 
     @property
     def path(self) -> str | None:
