@@ -35,7 +35,7 @@ from fumehood.provider.audit import Audit, Granted, Settings, check
 from fumehood.provider.filelock import acquire, attempt
 from fumehood.provider.reaper import reaper
 from tests.counts import AUDIT_LINES
-from tests.forks import in_child, needs_fork
+from tests.forks import beside, in_child, needs_fork
 from tests.provider.fakes import Export, FakeClient, provider, split
 from tests.provider.wat import FAILING
 
@@ -477,6 +477,54 @@ def test_a_child_that_closed_everything_leaves_what_came_in_its_place_alone(path
     in_child(child)
     trail.write(RECEIPT, None)
     assert (check(path).lines, check(path).problems) == (4, ())
+
+
+@needs_fork
+def test_a_child_writes_although_another_thread_was_writing(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trail = opened(path)
+    parent, seal = os.getpid(), chain.seal
+    go, gone = os.pipe()
+
+    def writing(inside: threading.Event) -> None:
+        def waiting(document: bytes) -> tuple[bytes, str]:
+            if os.getpid() == parent:
+                inside.set()
+                os.read(go, 1)
+            return seal(document)
+
+        monkeypatch.setattr(chain, "seal", waiting)
+        trail.write(RECEIPT, None)
+
+    def child() -> None:
+        os.write(gone, b"x")
+        trail.write(dataclasses.replace(RECEIPT, operation="child"), None)
+
+    with beside(writing):
+        in_child(child)
+    os.close(go)
+    os.close(gone)
+    assert [line["operation"] for line in lines(path)] == ["chat", "child"]
+    assert check(path).problems == ()
+
+
+def test_a_file_that_is_closed_while_a_line_is_written_gets_the_line(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trail = opened(path, 60.0)
+    seal = chain.seal
+
+    def closing(document: bytes) -> tuple[bytes, str]:
+        trail.close()
+        return seal(document)
+
+    monkeypatch.setattr(chain, "seal", closing)
+    trail.write(RECEIPT, None)
+    assert trail._file._fd is None
+    assert (check(path).lines, check(path).problems) == (1, ())
+    with pytest.raises(HostError, match="closed"):
+        trail.write(RECEIPT, None)
 
 
 @needs_fork

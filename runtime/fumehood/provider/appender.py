@@ -57,7 +57,8 @@ class Appender:
         # not read, and the next line does not fit it.
         self._end = -1
         self._seq, self._hash = 0, chain.START
-        self._inside = False
+        self._inside = -1
+        """`forks.count` while a thread of this process writes."""
         self._threads = forks.rlock()
         try:
             fd = self._open()
@@ -85,11 +86,11 @@ class Appender:
         """
         until = time.monotonic() + PATIENCE
         with self._threads:
-            if self._inside:
+            if self._inside == forks.count:
                 return False
             if self._closed:
                 raise ValueError("the file was closed")
-            self._inside = True
+            self._inside = forks.count
             try:
                 fd = self._fd
                 if fd is not None and self._forks == forks.count:
@@ -109,16 +110,19 @@ class Appender:
                 self._forget()  # gives the lock back too, where Ctrl-C left it held
                 raise
             finally:
-                self._inside = False
+                self._leave()
         return True
 
     def close(self) -> None:
         """End it; force to the disk what waits for that. Idempotent."""
         with self._threads:
-            if not self._closed and self._waiting and self._fd is not None:
-                with contextlib.suppress(OSError):
-                    os.fsync(self._fd)
             self._closed = True
+            if self._inside != forks.count:
+                self._forget()
+
+    def _leave(self) -> None:
+        self._inside = -1
+        if self._closed:  # meanwhile
             self._forget()
 
     def _open(self) -> int:
@@ -141,17 +145,24 @@ class Appender:
         return found.st_size if same else -1
 
     def _forget(self) -> None:
-        """Close the file and give its lock back, which after a fork is the parent's. A descriptor
-        that somebody closed for us, as programs do that detach themselves, may be another file's by
-        now: that stays open."""
+        """Close the file, force to the disk what waits for that, and give the lock back: after a
+        fork both are the parent's. A descriptor that somebody closed for us, as programs do that
+        detach themselves, may be another file's by now: that stays open."""
         fd, self._fd, self._end = self._fd, None, -1
-        if fd is not None:
-            with contextlib.suppress(OSError):
-                found = os.fstat(fd)
-                if (found.st_dev, found.st_ino) == (self._device, self._inode):
-                    if self._forks == forks.count:
-                        release(fd)
-                    os.close(fd)
+        waiting, self._waiting = self._waiting, False
+        if fd is None:
+            return
+        with contextlib.suppress(OSError):
+            found = os.fstat(fd)
+            if (found.st_dev, found.st_ino) != (self._device, self._inode):
+                return
+            try:
+                if self._forks == forks.count:
+                    release(fd)
+                    if waiting:
+                        os.fsync(fd)
+            finally:
+                os.close(fd)
 
     def _write(self, fd: int, size: int, line: Link) -> None:
         """Append to the file, which is locked and of `size` bytes."""
