@@ -51,6 +51,8 @@ class Appender:
         self._synced = time.monotonic()
         self._waiting = False
         self._closed = False
+        self._ending = False
+        """Closed while a line is written."""
         self._fd: int | None = None
         # The last line as we wrote it: known without reading it again as long as the file ends
         # there, since writers only append. What somebody else changed without changing the size is
@@ -84,7 +86,6 @@ class Appender:
         Raises OSError where it cannot be written, nothing of it being left; ValueError where the
         file ends with something else than a line, or was closed.
         """
-        until = time.monotonic() + PATIENCE
         with self._threads:
             if self._inside == forks.count:
                 return False
@@ -93,40 +94,44 @@ class Appender:
             self._inside = forks.count
             try:
                 fd = self._fd
-                if fd is not None and self._forks == forks.count:
-                    if not attempt(fd):
-                        acquire(fd, until)
-                    size = self._size()
-                else:
-                    size = -1
-                if fd is None or size < 0:  # a child of who opened it, or another file by now
-                    self._forget()
+                if fd is None or self._forks != forks.count:  # or a child of who opened it
                     fd = self._open()
-                    acquire(fd, until)
-                    size = os.fstat(fd).st_size
-                self._write(fd, size, line)
+                if not attempt(fd):
+                    acquire(fd, time.monotonic() + PATIENCE)
+                try:
+                    found = os.stat(self._path)  # noqa: PTH116 - a Path makes it slower by half
+                except OSError:
+                    found = None
+                if (
+                    found is None
+                    or found.st_ino != self._inode
+                    or found.st_dev != self._device  # the name leads elsewhere by now
+                ):
+                    fd = self._open()
+                    acquire(fd, time.monotonic() + PATIENCE)
+                    found = os.fstat(fd)
+                self._write(fd, found.st_size, line)
                 release(fd)
             except BaseException:
                 self._forget()  # gives the lock back too, where Ctrl-C left it held
                 raise
             finally:
-                self._leave()
+                self._inside = -1
+                if self._ending:
+                    self._forget()
         return True
 
     def close(self) -> None:
         """End it; force to the disk what waits for that. Idempotent."""
         with self._threads:
-            self._closed = True
+            self._closed = self._ending = True
             if self._inside != forks.count:
                 self._forget()
 
-    def _leave(self) -> None:
-        self._inside = -1
-        if self._closed:  # meanwhile
-            self._forget()
-
     def _open(self) -> int:
-        """Open the file. Raises OSError, ValueError where it is no file."""
+        """Open the file in the place of the one before. Raises OSError, ValueError where it is no
+        file."""
+        self._forget()
         fd = os.open(self._path, _FLAGS, 0o600)
         found = os.fstat(fd)
         self._fd, self._forks = fd, forks.count
@@ -134,15 +139,6 @@ class Appender:
         if not stat.S_ISREG(found.st_mode):
             raise ValueError(f"{self._path} is not a file")
         return fd
-
-    def _size(self) -> int:
-        """The open file's size; -1 where its name leads elsewhere."""
-        try:
-            found = os.stat(self._path)  # noqa: PTH116 - a Path of it makes it slower by half
-        except OSError:
-            return -1
-        same = found.st_ino == self._inode and found.st_dev == self._device
-        return found.st_size if same else -1
 
     def _forget(self) -> None:
         """Close the file, force to the disk what waits for that, and give the lock back: after a
