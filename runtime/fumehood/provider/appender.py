@@ -96,7 +96,7 @@ class Appender:
                 fd = self._fd
                 if fd is None or self._forks != forks.count:  # or a child of who opened it
                     fd = self._open()
-                if not attempt(fd):
+                if not attempt(fd):  # it nearly always does, and costs a step less
                     acquire(fd, time.monotonic() + PATIENCE)
                 try:
                     found = os.stat(self._path)  # noqa: PTH116 - a Path makes it slower by half
@@ -124,8 +124,9 @@ class Appender:
     def close(self) -> None:
         """End it; force to the disk what waits for that. Idempotent."""
         with self._threads:
-            self._closed = self._ending = True
-            if self._inside != forks.count:
+            self._closed = True
+            self._ending = self._inside == forks.count
+            if not self._ending:
                 self._forget()
 
     def _open(self) -> int:
